@@ -20,7 +20,16 @@ pub struct BatchMaker {
 impl BatchMaker {
     /// A maker with empty buffers.
     pub fn new(compression: Compression) -> Result<Self, Error> {
-        let codec = Codec::new(compression).map_err(|problem| Error::RecordBatch { problem })?;
+        Self::of(Codec::new(compression))
+    }
+
+    /// A maker that compresses at a level.
+    pub fn with_level(compression: Compression, level: i32) -> Result<Self, Error> {
+        Self::of(Codec::with_level(compression, level))
+    }
+
+    fn of(codec: Result<Codec, String>) -> Result<Self, Error> {
+        let codec = codec.map_err(|problem| Error::RecordBatch { problem })?;
         Ok(Self { codec, records: Vec::new(), batch: Vec::new() })
     }
 

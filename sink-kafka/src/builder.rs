@@ -113,6 +113,18 @@ impl KafkaSinkBuilder {
         self
     }
 
+    /// The level of the compression: -7 to 19 for zstd, 1 to 9 for gzip.
+    pub fn compression_level(mut self, level: i32) -> Self {
+        self.config.compression_level = Some(level);
+        self
+    }
+
+    /// The shortest time between two small requests of a busy stream, in milliseconds.
+    pub fn linger_ms(mut self, ms: u64) -> Self {
+        self.config.linger_ms = Some(ms);
+        self
+    }
+
     /// The size in bytes, before compression, at which a record batch is closed.
     pub fn record_batch_bytes(mut self, bytes: usize) -> Self {
         self.config.record_batch_bytes = Some(bytes);

@@ -42,6 +42,11 @@ pub struct Config {
     /// How record batches are compressed.
     #[serde(default)]
     pub compression: Compression,
+    /// The level of the compression: -7 to 19 for zstd, 1 to 9 for gzip; `None` means 1. The others have no levels.
+    pub compression_level: Option<i32>,
+    /// The shortest time in milliseconds between two small requests of a busy stream, at most 1000; `None` means 2. Rows that are committed in
+    /// this time go into one request. With 0 every row is sent as soon as it is read.
+    pub linger_ms: Option<u64>,
     /// The size in bytes, before compression, at which a record batch is closed; `None` means 1,000,000. A single record that is larger
     /// gets a batch of its own.
     pub record_batch_bytes: Option<usize>,

@@ -6,7 +6,6 @@ use runtime::{Context, Encoder, Finding, Sink};
 
 use crate::check;
 use crate::client::{ClientError, ExpectedTopic, Session, topics};
-use crate::codec::Codec;
 use crate::delivery::{LetterWriter, Sender};
 use crate::error::Error;
 use crate::invalid_setting::InvalidSetting;
@@ -35,6 +34,9 @@ pub(crate) fn topic(settings: &Settings, main: Option<&dyn Sink>) -> Result<Arc<
     if settings.not_empty.is_some() {
         return refuse("not_empty", "has no effect: the topic may hold records, such as the dead letters of other tasks".into());
     }
+    if settings.linger_ms.is_some() {
+        return refuse("linger_ms", "has no effect: a dead letter is durable before anything behind it is written".into());
+    }
     if rules.tombstones {
         return refuse("tombstones", "has no effect: dead letters delete nothing".into());
     }
@@ -62,7 +64,7 @@ pub(crate) async fn open(task: &Task, context: &Context, encoder: Box<dyn Encode
     router.add_topic(name, count);
     let repeats = context.metrics().counter("kafka_repeated_records", "Records that are in the log twice; readers can ignore them");
     let lane = LaneId { run: lane.run, epoch: lane.epoch, split: lane.number };
-    let codec = Codec::new(settings.compression).map_err(|problem| Error::RecordBatch { problem })?;
+    let codec = settings.codec()?;
     Ok(LetterWriter::new(Sender { producer, lane, repeats }, partitions, router, encoder, codec, settings.record_batch_bytes))
 }
 

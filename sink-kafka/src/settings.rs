@@ -2,13 +2,14 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use runtime::EncoderInfo;
 use secrecy::ExposeSecret as _;
 
 use crate::client::topics::TopicCreation;
 use crate::client::{Sasl, Tls};
-use crate::codec::Compression;
+use crate::codec::{Codec, Compression};
 use crate::config::{Config, CreateTopics, NotEmpty};
 use crate::error::Error;
 use crate::fingerprint::{Fingerprint, LATER_NAME};
@@ -18,6 +19,9 @@ use crate::routing::{
 };
 use crate::schema_registry::SchemaRegistry;
 
+const DEFAULT_LINGER_MS: u64 = 2;
+/// The largest value of `linger_ms`. A longer time would look like a fault.
+const MAX_LINGER_MS: u64 = 1000;
 const DEFAULT_RECORD_BATCH_BYTES: usize = 1_000_000;
 /// The largest value of `record_batch_bytes`. The default limit of a broker is about 1 MB.
 const MAX_RECORD_BATCH_BYTES: usize = 64 << 20;
@@ -43,10 +47,13 @@ pub(crate) struct Settings {
     pub(crate) creation: Option<TopicCreation>,
     pub(crate) format: Format,
     pub(crate) compression: Compression,
+    compression_level: Option<i32>,
+    /// As it is written, because a sink for dead letters refuses it.
+    pub(crate) linger_ms: Option<u64>,
     pub(crate) record_batch_bytes: usize,
     /// The size of the largest record batch that is written and read, in bytes.
     pub(crate) max_batch_bytes: usize,
-    /// As it is written, because a sink for dead letters refuses it.
+    /// As it is written, for the same reason.
     pub(crate) not_empty: Option<NotEmpty>,
     /// As it is written, for the same reason.
     pub(crate) key_change: Option<KeyChange>,
@@ -68,6 +75,18 @@ impl Settings {
         // The error shows only the number of the entry: an address with a user may contain a password as well.
         if let Some(at) = config.brokers.iter().position(|broker| !is_address(broker)) {
             return refuse("brokers", format!("has an entry, number {}, that is not of the form `host:port`", at + 1));
+        }
+        if let Some(level) = config.compression_level {
+            match config.compression.levels() {
+                None => return refuse("compression_level", "has no effect: only zstd and gzip have levels".into()),
+                Some(levels) if !levels.contains(&level) => {
+                    return refuse("compression_level", format!("is {level}, not between {} and {}", levels.start(), levels.end()));
+                }
+                Some(_) => {}
+            }
+        }
+        if let Some(ms) = config.linger_ms.filter(|ms| *ms > MAX_LINGER_MS) {
+            return refuse("linger_ms", format!("is {ms}, not between 0 and {MAX_LINGER_MS}"));
         }
         let record_batch_bytes = config.record_batch_bytes.unwrap_or(DEFAULT_RECORD_BATCH_BYTES);
         if !(1024..=MAX_RECORD_BATCH_BYTES).contains(&record_batch_bytes) {
@@ -100,6 +119,8 @@ impl Settings {
             creation: config.create_topics.map(creation).transpose()?.flatten(),
             format,
             compression: config.compression,
+            compression_level: config.compression_level,
+            linger_ms: config.linger_ms,
             record_batch_bytes,
             max_batch_bytes,
             not_empty: config.not_empty,
@@ -114,6 +135,20 @@ impl Settings {
     /// Whether a topic may hold records of others at the start.
     pub(crate) fn appends(&self) -> bool {
         self.not_empty.unwrap_or_default() == NotEmpty::Append
+    }
+
+    /// A codec for the record batches of one lane.
+    pub(crate) fn codec(&self) -> Result<Codec, Error> {
+        let codec = match self.compression_level {
+            Some(level) => Codec::with_level(self.compression, level),
+            None => Codec::new(self.compression),
+        };
+        codec.map_err(|problem| Error::RecordBatch { problem })
+    }
+
+    /// The shortest time between two small requests of a busy stream.
+    pub(crate) fn linger(&self) -> Duration {
+        Duration::from_millis(self.linger_ms.unwrap_or(DEFAULT_LINGER_MS))
     }
 
     /// The fingerprint of all settings that decide what a record is and where it goes. `transforms` is the fingerprint of the transforms.
@@ -232,9 +267,42 @@ pub(crate) mod tests {
         assert_eq!(settings.rules.partitioning, Partitioning::default());
         assert_eq!((settings.compression, settings.appends()), (Compression::Zstd, false));
         assert_eq!((settings.rules.record_key, settings.rules.tombstones), (RecordKey::None, false));
-        assert_eq!(settings.record_batch_bytes, 1_000_000);
+        assert_eq!((settings.record_batch_bytes, settings.linger()), (1_000_000, Duration::from_millis(2)));
         let typed = Config::new(["127.0.0.1:9092"], "shop");
         assert_eq!((typed.partition, typed.compression), (PartitionPolicy::Zero, Compression::Zstd));
+    }
+
+    #[test]
+    fn a_level_fits_its_compression() {
+        for (compression, level, fits) in [
+            ("zstd", -7, true),
+            ("zstd", 19, true),
+            ("gzip", 0, false),
+            ("gzip", 1, true),
+            ("gzip", 9, true),
+            ("gzip", 10, false),
+            ("lz4", 1, false),
+            ("snappy", 0, false),
+            ("none", 0, false),
+        ] {
+            let mut json = minimal();
+            (json["compression"], json["compression_level"]) = (json!(compression), json!(level));
+            match settings(json).map_err(runtime::Error::from) {
+                Ok(settings) => assert!(fits && settings.codec().is_ok(), "{compression} {level}"),
+                Err(error) => {
+                    assert!(!fits && error.message().contains("`sink.kafka.compression_level`"), "{compression} {level}: {error}")
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn linger_may_be_switched_off() {
+        for ms in [0, 1, 1000] {
+            let mut json = minimal();
+            json["linger_ms"] = json!(ms);
+            assert_eq!(settings(json).unwrap().linger(), Duration::from_millis(ms));
+        }
     }
 
     #[test]
@@ -273,6 +341,9 @@ pub(crate) mod tests {
             ("topic", json!("")),
             ("ddl_topic", json!("{table}")),
             ("record_batch_bytes", json!(1)),
+            ("linger_ms", json!(1001)),
+            ("compression_level", json!(20)),
+            ("compression_level", json!(-8)),
             ("partition_columns", json!({"orders": ["id"]})),
             ("partition_columns", json!({"shop.orders": []})),
             ("partition_columns", json!({"shop.orders": ["id|"]})),

@@ -1,12 +1,12 @@
 //! Implements the sink interface of the runtime.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use runtime::{Batch, Context, Encoder, Event, Finding, Letter, PreviewRecord, Receipt, Result, Sink, async_trait};
 
 use crate::builder::KafkaSinkBuilder;
 use crate::check;
-use crate::codec::Codec;
 use crate::delivery::{LetterWriter, Sender, Writer, WriterOptions};
 use crate::error::Error;
 use crate::letters;
@@ -63,7 +63,7 @@ impl Sink for KafkaSink {
             evidence: self.task.evidence.clone(),
             router: Router::new(settings.rules.clone(), self.task.owners.clone(), context.notices().clone(), context.tables()),
             encoder,
-            codec: Codec::new(settings.compression).map_err(|problem| Error::RecordBatch { problem })?,
+            codec: settings.codec()?,
             record_batch_bytes: settings.record_batch_bytes,
             schema_ids: self.task.schemas.is_some(),
         });
@@ -94,6 +94,10 @@ impl Sink for KafkaSink {
             writer.end_transactions()?;
         }
         Ok(())
+    }
+
+    fn linger(&self) -> Duration {
+        self.task.settings.linger()
     }
 
     fn could_write_to(&self, destination: &str) -> bool {

@@ -1,5 +1,7 @@
 //! Where events go.
 
+use std::time::Duration;
+
 use crate::{Batch, Context, Error, Event, Finding, Letter, Receipt, Result, async_trait};
 
 /// A record that a sink would write for an event, in texts for people.
@@ -31,6 +33,13 @@ pub trait Sink: Send {
     /// concurrently, never cancelled.
     async fn write(&mut self, batch: &mut Batch) -> Result<()>;
 
+    /// The shortest time between two small batches of a stream that is busy, for a sink whose writes have a cost of their own. Batches that
+    /// come faster are read as one. The first events after such a time are written at once. Called once, after `open`. By default every
+    /// batch is written as soon as it is read.
+    fn linger(&self) -> Duration {
+        Duration::ZERO
+    }
+
     /// Whether the sink could write events to this topic, queue or file. It is asked by the sink for dead letters, which must not write to the
     /// same one. The default does not know, so it says no.
     fn could_write_to(&self, destination: &str) -> bool {
@@ -54,7 +63,7 @@ pub trait Sink: Send {
         Err(Error::fatal("the sink accepts dead letters and does not write them"))
     }
 
-    /// What is known to be delivered, in the sink's own text. Called after `open` and whenever a commit is written, not after every batch.
+    /// What is known to be delivered, in the sink's own text. Called after `open` and whenever a commit begins, not after every batch.
     /// The default knows nothing.
     fn receipt(&self) -> Receipt {
         Receipt::default()

@@ -1,49 +1,47 @@
 //! Tracks what a lane has delivered but not committed yet.
 
+use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
-use super::ledger::{Ledger, Turn};
+use super::ledger::{Ledger, Said};
 use super::stats::SplitStats;
 use crate::api::context::CommittedPosition;
-use crate::{Batch, Body, Checkpoint, Commit, Facts, Position, Progress, Receipt, Result, SchemaChanges, SplitId};
+use crate::{Batch, Body, Checkpoint, Commit, Error, Facts, Position, Progress, Result, SchemaChanges, SplitId};
 
-/// A commit is due after this many delivered bytes even if the flush interval has not passed.
+/// A commit is due after this many delivered bytes even if the flush interval has not passed. If the commit before is still being written
+/// then, delivery waits for it. So this also limits what can be delivered and not committed.
 const COMMIT_BYTES: usize = 64 << 20;
 /// The time until the deadline if nothing has to be committed. Any long time would do.
 const NEVER: Duration = Duration::from_secs(3600);
 
-/// Collects the contents of the next commit, and writes it.
+/// Collects the contents of the next commit, and writes it while the lane delivers further batches.
 ///
-/// Invariant: every event before a committed position is durable in the sink. The committed receipt may be ahead of the position.
-pub(crate) struct Commits<'a> {
-    ledger: &'a Ledger,
-    split: &'a SplitId,
+/// Invariants: every event before a committed position is durable in the sink; the committed receipt may be ahead of the position. At most
+/// one commit of a lane is being written, so the commits of a split are in order.
+pub(crate) struct Commits {
+    ledger: Arc<Ledger>,
+    split: SplitId,
     number: u32,
-    stats: &'a SplitStats,
+    stats: Arc<SplitStats>,
     flush_interval: Duration,
-    /// The checkpoint that was committed last.
-    committed: Checkpoint,
-    /// Tells the plugins the position of `committed`.
+    /// The checkpoint of the last commit that was begun.
+    last: Checkpoint,
+    /// Tells the plugins the position that was committed last.
     position: CommittedPosition,
     /// Changes since the last resume position; they are committed with the next one.
     changes: Changes,
-    /// The contents of the next commit; `None` if there is nothing to commit. `flush_at` is the time at which it must be written at the
-    /// latest.
+    /// The contents of the next commit; `None` if there is nothing to commit. `flush_at` is the time from which it must be written.
     due: Option<Due>,
     due_bytes: usize,
     flush_at: Instant,
     barrier: bool,
     /// Whether nothing is committed yet of what the sink says of the whole task.
     without_evidence: bool,
-}
-
-/// What a sink says when something is committed: its receipt, and what it says of the whole task.
-#[derive(Default)]
-pub(crate) struct Said {
-    pub(crate) receipt: Receipt,
-    pub(crate) evidence: Option<Receipt>,
+    /// The commit that is being written, in a task of its own.
+    writing: Option<JoinHandle<Result<()>>>,
 }
 
 /// The changes that are committed together with a position.
@@ -58,26 +56,26 @@ struct Due {
     changes: Changes,
 }
 
-impl<'a> Commits<'a> {
-    /// Creates the commits of a split, which has the number `number` and continues from `committed`.
+impl Commits {
+    /// Creates the commits of a split, which has the number `number` and continues from `last`, its committed checkpoint.
     pub(crate) fn new(
-        ledger: &'a Ledger,
-        split: &'a SplitId,
+        ledger: Arc<Ledger>,
+        split: SplitId,
         number: u32,
-        committed: Checkpoint,
-        stats: &'a SplitStats,
+        last: Checkpoint,
+        stats: Arc<SplitStats>,
         flush_interval: Duration,
         position: CommittedPosition,
     ) -> Self {
         let (changes, flush_at, without_evidence) = (Changes::default(), Instant::now(), !ledger.has_evidence());
-        let (due, due_bytes, barrier) = (None, 0, false);
+        let (due, due_bytes, barrier, writing) = (None, 0, false, None);
         Self {
             ledger,
             split,
             number,
             stats,
             flush_interval,
-            committed,
+            last,
             position,
             changes,
             due,
@@ -85,12 +83,8 @@ impl<'a> Commits<'a> {
             flush_at,
             barrier,
             without_evidence,
+            writing,
         }
-    }
-
-    /// Waits until no other lane is committing. What the sink says is asked for afterwards.
-    pub(crate) async fn turn(&self) -> Turn<'a> {
-        self.ledger.turn().await
     }
 
     /// Whether what the sink says of the whole task must be committed now, because something was delivered and nothing is committed of it.
@@ -99,23 +93,26 @@ impl<'a> Commits<'a> {
     }
 
     /// Commits what the sink says of the whole task, and nothing else.
-    pub(crate) async fn first_evidence(&mut self, turn: Turn<'_>, evidence: Option<Receipt>) -> Result<()> {
+    pub(crate) async fn first_evidence(&mut self, said: Said) -> Result<()> {
         self.without_evidence = false;
-        if evidence.is_none() {
+        if said.evidence.is_none() {
             return Ok(());
         }
-        turn.commit(Commit { evidence, ..Commit::default() }).await
+        self.written().await?;
+        let ledger = self.ledger.clone();
+        self.writing = Some(tokio::spawn(async move { ledger.turn().await.commit_with(Commit::default(), said.evidence).await }));
+        self.written().await
     }
 
     /// Commits the receipt of a sink that was just opened, before anything is written to it. Does nothing if the receipt is already
     /// committed.
-    pub(crate) async fn baseline(&mut self, receipt: Receipt) -> Result<()> {
-        if receipt == self.committed.receipt {
+    pub(crate) async fn baseline(&mut self, said: Said) -> Result<()> {
+        if said.receipt == self.last.receipt {
             return Ok(());
         }
-        let checkpoint = Checkpoint { receipt, ..self.committed.clone() };
-        let turn = self.turn().await;
-        self.write(turn, checkpoint, Changes::default(), None).await
+        let checkpoint = Checkpoint { receipt: said.receipt.clone(), ..self.last.clone() };
+        self.write(checkpoint, Changes::default(), Said { evidence: None, ..said }).await?;
+        self.written().await
     }
 
     /// Collects the facts and the schema changes of a batch. Must be called before the transforms, because schemas are committed under
@@ -128,6 +125,7 @@ impl<'a> Commits<'a> {
             }
         }
         self.changes.schemas.append(&mut batch.schemas);
+        self.due_bytes += batch.facts.stored().map(|(name, text)| name.len() + text.map_or(0, str::len)).sum::<usize>();
         self.changes.facts.append(&mut batch.facts);
     }
 
@@ -147,14 +145,21 @@ impl<'a> Commits<'a> {
         self.due = Some(Due { position, changes });
     }
 
-    /// When the next commit must be written at the latest.
+    /// When the next commit must be begun at the latest. While one is being written, its end comes first.
     pub(crate) fn deadline(&self) -> Instant {
-        if self.due.is_some() { self.flush_at } else { Instant::now() + NEVER }
+        if self.due.is_some() && self.writing.is_none() { self.flush_at } else { Instant::now() + NEVER }
     }
 
-    /// Whether it is time to commit: after the flush interval, after `COMMIT_BYTES`, and after every schema change.
+    /// Whether it is time to begin a commit: after the flush interval if none is being written, after `COMMIT_BYTES`, and after every schema
+    /// change.
     pub(crate) fn is_due(&self) -> bool {
-        self.due.is_some() && (self.barrier || self.due_bytes >= COMMIT_BYTES || Instant::now() >= self.flush_at)
+        let is_time = || self.writing.is_none() && Instant::now() >= self.flush_at;
+        self.due.is_some() && (self.barrier || self.due_bytes >= COMMIT_BYTES || is_time())
+    }
+
+    /// Whether the next commit must be written before anything more is delivered, because it is that of a schema change.
+    pub(crate) fn is_barrier(&self) -> bool {
+        self.barrier
     }
 
     /// Whether there is anything to commit.
@@ -162,34 +167,57 @@ impl<'a> Commits<'a> {
         self.due.is_some()
     }
 
-    /// Commits everything up to the last resume position, with the sink's current receipt.
-    pub(crate) async fn commit(&mut self, turn: Turn<'_>, said: Said) -> Result<()> {
-        let Said { receipt, evidence } = said;
+    /// Whether a commit is being written.
+    pub(crate) fn is_writing(&self) -> bool {
+        self.writing.is_some()
+    }
+
+    /// Begins to commit everything up to the last resume position. `said` is what the sink says now. Waits for the commit before.
+    pub(crate) async fn begin(&mut self, said: Said) -> Result<()> {
         match self.due.take() {
-            Some(Due { position, changes }) => self.write(turn, Checkpoint { position, receipt, done: false }, changes, evidence).await,
+            Some(Due { position, changes }) => {
+                let checkpoint = Checkpoint { position, receipt: said.receipt.clone(), done: false };
+                self.write(checkpoint, changes, said).await
+            }
             None => Ok(()),
         }
     }
 
     /// Commits that the split was read to its end, together with all remaining changes.
-    pub(crate) async fn finish(&mut self, turn: Turn<'_>, said: Said) -> Result<()> {
-        let Said { receipt, evidence } = said;
-        let due = self.due.take();
-        let due = due.unwrap_or_else(|| Due { position: self.committed.position.clone(), changes: Changes::default() });
+    pub(crate) async fn finish(&mut self, said: Said) -> Result<()> {
+        let due = self.due.take().unwrap_or_else(|| Due { position: self.last.position.clone(), changes: Changes::default() });
         let Due { position, mut changes } = due;
         changes.schemas.append(&mut self.changes.schemas);
         changes.facts.append(&mut self.changes.facts);
-        self.write(turn, Checkpoint { position, receipt, done: true }, changes, evidence).await
+        let checkpoint = Checkpoint { position, receipt: said.receipt.clone(), done: true };
+        self.write(checkpoint, changes, said).await?;
+        self.written().await
     }
 
-    async fn write(&mut self, turn: Turn<'_>, checkpoint: Checkpoint, changes: Changes, evidence: Option<Receipt>) -> Result<()> {
+    /// Waits for the end of the commit that is being written, if there is one. Fails if it failed. The wait may be cancelled; the commit is
+    /// not.
+    pub(crate) async fn written(&mut self) -> Result<()> {
+        let Some(writing) = &mut self.writing else { return Ok(()) };
+        let ended = writing.await;
+        self.writing = None;
+        ended.unwrap_or_else(|panic| Err(Error::retryable("a commit panicked").because(panic).with_code("E_PANIC")))
+    }
+
+    /// Begins to write a commit, after the end of the one before.
+    async fn write(&mut self, checkpoint: Checkpoint, changes: Changes, said: Said) -> Result<()> {
+        self.written().await?;
+        self.last = checkpoint.clone();
+        (self.due_bytes, self.barrier) = (0, false);
         let Changes { schemas, facts } = changes;
         let progress = Progress { split: self.split.clone(), number: self.number, checkpoint: checkpoint.clone(), schemas };
-        turn.commit(Commit { facts, splits: vec![progress], evidence, ..Commit::default() }).await?;
-        self.stats.committed(&checkpoint);
-        self.position.set(checkpoint.position.clone());
-        self.committed = checkpoint;
-        (self.due_bytes, self.barrier) = (0, false);
+        let commit = Commit { facts, splits: vec![progress], ..Commit::default() };
+        let (ledger, stats, position) = (self.ledger.clone(), self.stats.clone(), self.position.clone());
+        self.writing = Some(tokio::spawn(async move {
+            ledger.turn().await.commit_with(commit, said.evidence).await?;
+            stats.committed(&checkpoint);
+            position.set(checkpoint.position);
+            Ok(())
+        }));
         Ok(())
     }
 }

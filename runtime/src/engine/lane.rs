@@ -5,19 +5,23 @@
 //!   own task, may be cancelled                 never cancelled, awaited to the end
 //! ```
 //!
+//! While a commit is written, the next batches are delivered.
+//!
 //! Events that cannot be carried leave this line behind the transforms or the write, and are dealt with before anything behind them is
 //! written (`rejections`).
 //!
 //! Any failure ends the whole lane. The supervisor then opens a new lane at the last checkpoint. There is no other recovery.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, timeout_at};
 
 use super::budget::{Budget, Share};
-use super::commits::{Commits, Said};
-use super::ledger::Turn;
+use super::commits::Commits;
+use super::ledger::Said;
+use super::linger::Linger;
 use super::rejections::Rejections;
 use super::shape::transformed;
 use super::stats::SplitStats;
@@ -94,8 +98,11 @@ async fn run_split(
     let rejections = Rejections::new(&task.rules, letters, context.for_letters(), &stats);
     task.seams.accepted(&task.ledger).await?;
     let context = context.without_tables();
-    let mut commits = Commits::new(&task.ledger, &split.id, number, last, &stats, task.flush_interval, context.committed().clone());
-    commits.baseline(sink.receipt()).await?;
+    // A batch of a snapshot is what a query returned, and nothing comes by itself that could join it.
+    let linger = Linger::new(if split.kind == SplitKind::Stream { sink.linger() } else { Duration::ZERO });
+    let (ledger, position) = (task.ledger.clone(), context.committed().clone());
+    let mut commits = Commits::new(ledger, split.id.clone(), number, last, stats.clone(), task.flush_interval, position);
+    commits.baseline(task.ledger.ask(&*sink)).await?;
     let mut writer =
         Writer { task: &task, split: &split, transforms, know_tables, sink, rejections, commits, stats: &stats, last_seq: Seq(0) };
 
@@ -105,21 +112,20 @@ async fn run_split(
     // `committed` is dropped before the lane runs. While it is still shared, a commit would copy the whole state.
     drop(committed);
     let (sender, receiver) = mpsc::channel(CHANNEL_BATCHES);
-    let reading = tokio::spawn(read(reader, sender, task.budget.clone(), stop));
+    let reading = tokio::spawn(read(reader, linger, sender, task.budget.clone(), stop));
     // `drain` owns the receiver. When it returns, even with an error, the channel is closed, so the reader ends.
-    let written = writer.drain(receiver).await;
+    let drained = writer.drain(receiver).await;
+    // Invariant: when the lane ends, even with an error, none of its commits is being written.
+    let written = writer.commits.written().await;
     let read = match reading.await {
         Ok(read) => read.map_err(|error| error.while_doing("reading the split")),
         Err(panic) => Err(Error::retryable("the reader of the split panicked").because(panic).with_code("E_PANIC")),
     };
-    written?;
+    drained.and(written)?;
     // If the split was read to its end, one commit marks it as done. Otherwise everything that was delivered is committed, even if the
     // reader failed.
     match &read {
-        Ok(Ended::Finished) => {
-            let (turn, said) = writer.ask_sink().await;
-            writer.commits.finish(turn, said).await?;
-        }
+        Ok(Ended::Finished) => writer.commits.finish(writer.ask_sink()).await?,
         Ok(Ended::Stopped) | Err(_) => writer.commit().await?,
     }
     let ended = read?;
@@ -130,6 +136,7 @@ async fn run_split(
 
 async fn read(
     mut reader: Box<dyn SplitReader>,
+    mut linger: Linger,
     batches: mpsc::Sender<(Batch, Share)>,
     budget: Budget,
     mut stop: watch::Receiver<bool>,
@@ -139,9 +146,10 @@ async fn read(
             biased;
             _ = stop.wait_for(|stop| *stop) => return Ok(Ended::Stopped),
             () = batches.closed() => return Ok(Ended::Stopped),
-            batch = reader.next() => batch?,
+            batch = async { linger.wait().await; reader.next().await } => batch?,
         };
         let Some(batch) = batch else { return Ok(Ended::Finished) };
+        linger.read(&batch);
         // The share is held until the batch is delivered. A lane that waits here waits only for lanes that are delivering, so there is no
         // deadlock.
         let share = budget.take(batch.size()).await;
@@ -160,20 +168,29 @@ struct Writer<'a> {
     know_tables: bool,
     sink: Box<dyn Sink>,
     rejections: Rejections<'a>,
-    commits: Commits<'a>,
+    commits: Commits,
     stats: &'a SplitStats,
     last_seq: Seq,
 }
 
-impl<'a> Writer<'a> {
-    /// Delivers the batches that the reader sends, and commits when a commit is due, until the reader has ended.
+impl Writer<'_> {
+    /// Delivers the batches that the reader sends, and commits when a commit is due, until the reader has ended. A commit may then still be
+    /// being written.
     async fn drain(&mut self, mut batches: mpsc::Receiver<(Batch, Share)>) -> Result<()> {
         let mut idle_since = Instant::now();
         loop {
-            let received = timeout_at(self.commits.deadline(), batches.recv()).await;
+            let (is_writing, deadline) = (self.commits.is_writing(), self.commits.deadline());
+            let received = tokio::select! {
+                biased;
+                written = self.commits.written(), if is_writing => {
+                    written?;
+                    None
+                }
+                received = timeout_at(deadline, batches.recv()) => received.ok(),
+            };
             self.stats.idle(idle_since.elapsed());
             match received {
-                Ok(Some((batch, _share))) => {
+                Some(Some((batch, _share))) => {
                     let has_events = !batch.events.is_empty();
                     if let Err(error) = self.deliver(batch).await {
                         // The batches that were acknowledged before are still committed. If this commit fails too, the error of the
@@ -183,34 +200,37 @@ impl<'a> Writer<'a> {
                     }
                     if has_events {
                         if self.commits.needs_evidence() {
-                            let (turn, said) = self.ask_sink().await;
-                            self.commits.first_evidence(turn, said.evidence).await?;
+                            self.commits.first_evidence(self.ask_sink()).await?;
                         }
                         idle_since = Instant::now();
                     }
                 }
-                Ok(None) => return Ok(()),
-                Err(_elapsed) => {}
+                Some(None) => return Ok(()),
+                // The deadline has passed, or a commit was written.
+                None => {}
             }
             if self.commits.is_due() {
-                self.commit().await?;
+                let is_barrier = self.commits.is_barrier();
+                self.commits.begin(self.ask_sink()).await?;
+                if is_barrier {
+                    self.commits.written().await?;
+                }
             }
         }
     }
 
-    /// Commits everything up to the last resume position. The receipt may be long, so it is made only if there is something to commit.
+    /// Commits everything up to the last resume position, and waits until this is written. The receipt may be long, so it is made only if
+    /// there is something to commit.
     async fn commit(&mut self) -> Result<()> {
-        if !self.commits.is_pending() {
-            return Ok(());
+        if self.commits.is_pending() {
+            self.commits.begin(self.ask_sink()).await?;
         }
-        let (turn, said) = self.ask_sink().await;
-        self.commits.commit(turn, said).await
+        self.commits.written().await
     }
 
-    /// Asks the sink what to commit, once no other lane is committing.
-    async fn ask_sink(&mut self) -> (Turn<'a>, Said) {
-        let turn = self.commits.turn().await;
-        (turn, Said { receipt: self.sink.receipt(), evidence: self.sink.evidence() })
+    /// Asks the sink what to commit.
+    fn ask_sink(&self) -> Said {
+        self.task.ledger.ask(&*self.sink)
     }
 
     async fn deliver(&mut self, mut batch: Batch) -> Result<()> {

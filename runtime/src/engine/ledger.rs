@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
 use crate::sync::lock;
-use crate::{CheckpointStore, Commit, Committed, Result, SplitId, TableSchema};
+use crate::{CheckpointStore, Commit, Committed, Receipt, Result, Sink, SplitId, TableSchema};
 
 /// Writes commits to the store and also keeps the committed state in memory, so that nothing is read back unless a commit fails.
 ///
@@ -14,20 +14,45 @@ pub(crate) struct Ledger {
     store: Arc<dyn CheckpointStore>,
     committed: Mutex<Committed>,
     stale: AtomicBool,
-    turn: tokio::sync::Mutex<()>,
+    /// How many times a sink was asked. It is locked while one is asked.
+    asked: Mutex<u64>,
+    /// The number of the newest evidence that was committed. It is locked while a commit is written.
+    turn: tokio::sync::Mutex<u64>,
 }
 
-/// The right to write the next commit. What a lane commits about the whole task is taken while it has this right, so that nothing older
-/// replaces it.
+/// What a sink says when a commit begins: its receipt, and what it says of the whole task.
+pub(crate) struct Said {
+    pub(crate) receipt: Receipt,
+    pub(crate) evidence: Option<Evidence>,
+}
+
+/// What a sink says of the whole task. What was said later has a greater number.
+pub(crate) struct Evidence {
+    number: u64,
+    text: Receipt,
+}
+
+/// The right to write the next commit.
 pub(crate) struct Turn<'a> {
     ledger: &'a Ledger,
-    _turn: tokio::sync::MutexGuard<'a, ()>,
+    newest: tokio::sync::MutexGuard<'a, u64>,
 }
 
 impl Turn<'_> {
-    /// Writes one commit.
+    /// Writes one commit that says nothing of the whole task.
     pub(crate) async fn commit(self, commit: Commit) -> Result<()> {
         self.ledger.write(commit).await
+    }
+
+    /// Writes one commit, with what a sink said of the whole task. That is left out if something newer is committed, which includes it: lanes
+    /// do not get their turns in the order in which their sinks were asked.
+    pub(crate) async fn commit_with(mut self, commit: Commit, evidence: Option<Evidence>) -> Result<()> {
+        let Some(Evidence { number, text }) = evidence.filter(|evidence| evidence.number > *self.newest) else {
+            return self.commit(commit).await;
+        };
+        self.ledger.write(Commit { evidence: Some(text), ..commit }).await?;
+        *self.newest = number;
+        Ok(())
     }
 }
 
@@ -43,7 +68,8 @@ impl Drop for Unknown<'_> {
 impl Ledger {
     /// Creates a ledger for a store that is not loaded yet.
     pub(crate) fn new(store: Arc<dyn CheckpointStore>) -> Self {
-        Self { store, committed: Mutex::default(), stale: AtomicBool::new(true), turn: tokio::sync::Mutex::default() }
+        let (committed, stale) = (Mutex::default(), AtomicBool::new(true));
+        Self { store, committed, stale, asked: Mutex::default(), turn: tokio::sync::Mutex::default() }
     }
 
     /// The store.
@@ -53,6 +79,8 @@ impl Ledger {
 
     /// The committed state. It is loaded from the store if the state in memory is stale. Must not be called while lanes run.
     pub(crate) async fn load(&self) -> Result<Committed> {
+        // A lane that panicked may have left a commit behind.
+        let _turn = self.turn().await;
         if self.stale.load(Ordering::Acquire) {
             let loaded = self.store.load().await?;
             *lock(&self.committed) = loaded;
@@ -63,7 +91,16 @@ impl Ledger {
 
     /// Waits until no other commit is being written.
     pub(crate) async fn turn(&self) -> Turn<'_> {
-        Turn { ledger: self, _turn: self.turn.lock().await }
+        Turn { ledger: self, newest: self.turn.lock().await }
+    }
+
+    /// Asks a sink what to commit.
+    pub(crate) fn ask(&self, sink: &dyn Sink) -> Said {
+        // Invariant: the lock is held, so that what has the greater number was said later.
+        let mut asked = lock(&self.asked);
+        *asked += 1;
+        let evidence = sink.evidence().map(|text| Evidence { number: *asked, text });
+        Said { receipt: sink.receipt(), evidence }
     }
 
     /// Whether the sink has said something of the whole task.

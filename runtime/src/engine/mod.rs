@@ -5,6 +5,7 @@ mod commits;
 mod lane;
 mod ledger;
 mod letters_section;
+mod linger;
 pub(crate) mod named_transform;
 mod nearest;
 pub(crate) mod pipeline;

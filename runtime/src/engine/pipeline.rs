@@ -397,7 +397,7 @@ impl PipelineBuilder {
             sink,
             dead_letters: self.dead_letters,
             rules: Rules::new(self.data_errors),
-            ledger: Ledger::new(store),
+            ledger: Arc::new(Ledger::new(store)),
             context,
             flush_interval: self.flush_interval,
             budget: Budget::new(self.memory_max_bytes),

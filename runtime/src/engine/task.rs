@@ -38,7 +38,7 @@ pub(crate) struct Task {
     pub(crate) sink: SinkFactory,
     pub(crate) dead_letters: Option<SinkFactory>,
     pub(crate) rules: Rules,
-    pub(crate) ledger: Ledger,
+    pub(crate) ledger: Arc<Ledger>,
     pub(crate) seams: Arc<Seams>,
     pub(crate) context: Context,
     pub(crate) flush_interval: Duration,

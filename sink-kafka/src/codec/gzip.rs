@@ -4,8 +4,6 @@ use flate2::{Compress, Compression, FlushCompress, Status};
 
 /// The gzip header: magic number, method deflate, no flags, no time, no compression hints, unknown operating system.
 const HEAD: [u8; 10] = [0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 0xff];
-/// The compression level. Higher levels take several times as long and save only a few percent.
-const LEVEL: Compression = Compression::new(1);
 const STEP: usize = 64 << 10;
 
 /// Writes gzip members.
@@ -14,8 +12,8 @@ pub(crate) struct Gzip {
 }
 
 impl Gzip {
-    pub(super) fn new() -> Self {
-        Self { deflate: Compress::new(LEVEL, false) }
+    pub(super) fn new(level: i32) -> Self {
+        Self { deflate: Compress::new(Compression::new(level.unsigned_abs()), false) }
     }
 
     pub(super) fn compress(&mut self, plain: &[u8], out: &mut Vec<u8>) -> Result<(), String> {

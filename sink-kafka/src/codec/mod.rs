@@ -7,6 +7,7 @@ mod snappy;
 mod zstd_frames;
 
 use std::io::Cursor;
+use std::ops::RangeInclusive;
 
 pub(crate) use read::{Limits, reader};
 use serde::Deserialize;
@@ -16,21 +17,43 @@ use serde::Deserialize;
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Compression {
-    /// zstd at level 1: the best compression for database rows, and among the fastest.
+    /// zstd, by default at level 1: the best compression for database rows, and among the fastest.
     #[default]
     Zstd,
     /// LZ4, as a frame of independent blocks.
     Lz4,
     /// Snappy, in the framing of the Java library.
     Snappy,
-    /// gzip at level 1.
+    /// gzip, by default at level 1.
     Gzip,
     /// No compression.
     None,
 }
 
-/// The fastest regular level of zstd. For database rows it is both smaller and faster than LZ4 at any level.
+impl Compression {
+    /// The levels that can be chosen; `None` if there are none. Levels of zstd above 19 need more memory than readers have to spend.
+    pub(crate) fn levels(self) -> Option<RangeInclusive<i32>> {
+        match self {
+            Self::Zstd => Some(-7..=19),
+            Self::Gzip => Some(1..=9),
+            Self::Lz4 | Self::Snappy | Self::None => None,
+        }
+    }
+
+    /// The level that is used if none is chosen.
+    fn default_level(self) -> i32 {
+        match self {
+            Self::Zstd => ZSTD_LEVEL,
+            Self::Gzip => GZIP_LEVEL,
+            Self::Lz4 | Self::Snappy | Self::None => 0,
+        }
+    }
+}
+
+/// The fastest level of zstd whose batches are within 10 % of the size that level 3 gives, which is the default of Kafka.
 const ZSTD_LEVEL: i32 = 1;
+/// Higher levels of gzip take several times as long and save only a few percent.
+const GZIP_LEVEL: i32 = 1;
 
 /// Compresses batches with a context that is reused.
 pub(crate) enum Codec {
@@ -47,14 +70,19 @@ pub(crate) enum Codec {
 }
 
 impl Codec {
-    /// Creates the codec for this kind of compression.
+    /// Creates the codec for this kind of compression, at its default level.
     pub(crate) fn new(compression: Compression) -> Result<Self, String> {
+        Self::with_level(compression, compression.default_level())
+    }
+
+    /// Creates the codec for this kind of compression at one of its levels.
+    pub(crate) fn with_level(compression: Compression, level: i32) -> Result<Self, String> {
         Ok(match compression {
             Compression::None => Self::None,
-            Compression::Gzip => Self::Gzip(gzip::Gzip::new()),
+            Compression::Gzip => Self::Gzip(gzip::Gzip::new(level)),
             Compression::Snappy => Self::Snappy(Box::new(snappy::Snappy::new())),
             Compression::Lz4 => Self::Lz4(Box::new(lz4::Lz4::new())),
-            Compression::Zstd => Self::Zstd(zstd::bulk::Compressor::new(ZSTD_LEVEL).map_err(|error| format!("set up zstd: {error}"))?),
+            Compression::Zstd => Self::Zstd(zstd::bulk::Compressor::new(level).map_err(|error| format!("set up zstd: {error}"))?),
         })
     }
 
@@ -132,6 +160,21 @@ mod tests {
                     "{compression:?} {len} {}",
                     out.len()
                 );
+            }
+        }
+    }
+
+    #[test]
+    fn every_level_is_read_back() {
+        // Longer than the largest window that readers accept.
+        let plain = text(9 << 20);
+        for compression in ALL {
+            for level in compression.levels().iter().flat_map(|levels| [*levels.start(), *levels.end()]) {
+                let mut out = Vec::new();
+                Codec::with_level(compression, level).unwrap().compress(&plain, &mut out).unwrap();
+                let mut back = Vec::new();
+                reader(compression, &out).unwrap().read_to_end(&mut back).unwrap();
+                assert!(back == plain && out.len() < plain.len() / 2, "{compression:?} {level}");
             }
         }
     }

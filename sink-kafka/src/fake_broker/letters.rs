@@ -183,6 +183,7 @@ fn letters_need_a_topic_of_their_own() {
         (json!({"ddl_topic": "l"}), json!({"topic": "l"}), Some("`sink.kafka.topic`")),
         (json!({}), json!({"topic": "{table}"}), Some("is a template")),
         (json!({}), json!({"topic": "l", "not_empty": "fail"}), Some("`sink.kafka.not_empty` has no effect")),
+        (json!({}), json!({"topic": "l", "linger_ms": 0}), Some("`sink.kafka.linger_ms` has no effect")),
         (json!({}), json!({"topic": "l", "key_change": "split"}), Some("`sink.kafka.key_change` has no effect")),
         (json!({}), json!({"topic": "l", "ddl_topic": "d"}), Some("`sink.kafka.ddl_topic`")),
         (json!({}), json!({"topic": "l", "tombstones": true, "record_key": "primary_key"}), Some("`sink.kafka.tombstones`")),
