@@ -7,6 +7,7 @@
 mod baseline;
 pub mod decode;
 mod diagnosis;
+pub mod disk;
 pub mod error;
 mod event;
 mod files;
@@ -31,14 +32,16 @@ mod track;
 mod transport;
 mod walk;
 
-pub(crate) use baseline::{Baseline, ChangedSchema, first_schema_change};
+pub(crate) use baseline::{Baseline, ChangedSchema, Look, first_schema_change};
 pub use decode::{Decoder, DecoderOptions, PreparedTransactions};
 pub(crate) use diagnosis::{Refusals, is_lost};
+pub(crate) use disk::{FileEvents, FileSet};
 pub use error::StreamError;
+#[cfg(test)]
+pub(crate) use event::Header;
+pub(crate) use event::RawEvent;
 pub use event::Tso;
 pub(crate) use event::{CommitMark, Gtid, kind};
-#[cfg(test)]
-pub(crate) use event::{Header, RawEvent};
 pub(crate) use files::BinlogFiles;
 pub(crate) use ignored::IgnoredTables;
 pub(crate) use position::BinlogCoordinates;
@@ -50,4 +53,5 @@ pub(crate) use reader::{StreamMark, StreamOptions, StreamReader, Undecodable};
 pub(crate) use refetched::RefetchedTables;
 pub(crate) use scan::{LastEnd, ScanError};
 pub(crate) use shown::{ShownTable, ShownTables};
+pub(crate) use transport::Upstream;
 pub(crate) use walk::{Beginning, FileGtids, FileHead, Passed, last_early, read_head, walk};
