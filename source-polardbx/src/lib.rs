@@ -59,6 +59,7 @@ mod streams;
 mod tls;
 mod wire;
 
+pub use binlog::inspect;
 pub use builder::PolardbxSourceBuilder;
 pub use config::Config;
 pub use error::SourceError;

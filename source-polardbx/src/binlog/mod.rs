@@ -13,6 +13,7 @@ mod event;
 mod files;
 pub mod gtid;
 mod ignored;
+pub mod inspect;
 mod margin;
 pub mod position;
 mod probe;

@@ -93,3 +93,33 @@ impl FilesSettings {
         PolarDbXOptions { archived_deletes, ddl_text, ..PolarDbXOptions::default() }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use runtime::{Error, Settings};
+    use serde_json::json;
+
+    use super::*;
+
+    fn settings(keys: serde_json::Value) -> Result<FilesSettings, Error> {
+        Ok(FilesSettings::new(Settings::from(keys).parse("source.binlog_files")?)?)
+    }
+
+    #[test]
+    fn what_cannot_work_is_refused_by_its_key() {
+        assert!(settings(json!({"files": ["a.000001"], "tables": ["shop.*"], "start": {"earliest": {}}})).is_ok());
+        for (key, value, said) in [
+            ("files", json!([]), "is empty"),
+            ("tables", json!([]), "is empty"),
+            ("exclude", json!(["shop"]), "shop"),
+            ("start", json!({"latest": {}}), "from a position on"),
+            ("start", json!({"position": {"file": "a.000001", "offset": 3}}), "before the first event"),
+        ] {
+            let mut keys = json!({"files": ["a.000001"], "tables": ["shop.*"]});
+            keys[key] = value;
+            let error = settings(keys).unwrap_err().to_string();
+            assert!(error.contains(&format!("source.binlog_files.{key}")) && error.contains(said), "{error}");
+        }
+        assert!(settings(json!({"files": ["a.000001"], "tables": ["shop.*"], "host": "db"})).unwrap_err().to_string().contains("host"));
+    }
+}

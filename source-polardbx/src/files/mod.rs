@@ -226,3 +226,6 @@ fn advised(error: Error) -> Error {
     };
     error.with_help(help)
 }
+
+#[cfg(test)]
+mod tests;

@@ -86,11 +86,6 @@ impl FileEvents {
         &self.file.format
     }
 
-    /// The path of the file that is being read, for messages.
-    pub(crate) fn shown(&self) -> &str {
-        &self.file.shown
-    }
-
     /// The bytes of the next event; `None` at the end of the last file.
     pub(crate) fn next(&mut self) -> Result<Option<&[u8]>, FileError> {
         if let Some(made) = self.made.take() {
@@ -240,4 +235,118 @@ fn with_checksum(mut bytes: Vec<u8>) -> Vec<u8> {
     let crc = crc32fast::hash(&bytes);
     bytes.extend(crc.to_le_bytes());
     bytes
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::binlog::testing::{EventBytes, format_description};
+    use crate::binlog::track::Tracker;
+
+    /// The events of a file, each at its place.
+    fn file(events: &[(u8, &[u8])]) -> Vec<u8> {
+        let mut bytes = [&MAGIC[..], &format_description(4)].concat();
+        for (kind, body) in events {
+            let event = EventBytes::new(*kind).body(body);
+            let end = bytes.len() as u64 + event.size();
+            bytes.extend(event.ending_at(end).finish());
+        }
+        bytes
+    }
+
+    fn next_is(number: u32) -> Vec<u8> {
+        [&4u64.to_le_bytes()[..], format!("binlog.{number:06}").as_bytes()].concat()
+    }
+
+    /// The types and positions of all events of the files, and what ends them.
+    fn read(files: &[Vec<u8>], from: FileOffset) -> (Vec<(u8, FileOffset)>, Option<String>) {
+        let folder = tempfile::tempdir().unwrap();
+        for (number, bytes) in (1..).zip(files) {
+            std::fs::write(folder.path().join(format!("binlog.{number:06}")), bytes).unwrap();
+        }
+        let shown = |error: FileError| Some(error.to_string().replace(&format!("{}/", folder.path().display()), ""));
+        let set = FileSet::list(&[folder.path().join("*").display().to_string()]).unwrap();
+        let mut events = match FileEvents::open(set, from) {
+            Ok(events) => events,
+            Err(error) => return (Vec::new(), shown(error)),
+        };
+        let mut tracker = Tracker::new("binlog", from);
+        let mut found = Vec::new();
+        loop {
+            match events.next() {
+                Ok(Some(bytes)) => {
+                    let (event, at) = tracker.pass(bytes).unwrap();
+                    match event.header.kind {
+                        kind::FORMAT_DESCRIPTION => tracker.checksums = read_format(event.body).unwrap().checksums,
+                        kind::ROTATE => _ = tracker.rotate(&event, false).unwrap(),
+                        _ => {}
+                    }
+                    found.push((event.header.kind, at));
+                }
+                Ok(None) => return (found, None),
+                Err(error) => return (found, shown(error)),
+            }
+        }
+    }
+
+    #[test]
+    fn files_are_read_as_a_server_sends_them() {
+        let next = next_is(2);
+        let first = file(&[(kind::XID, &[0; 8]), (kind::ROTATE, &next)]);
+        let second = file(&[(kind::XID, &[1; 8]), (kind::STOP, &[])]);
+        let third = file(&[(kind::XID, &[2; 8])]);
+        let at = FileOffset::new;
+        let (format, xid) = (119 + 4, 119 + 4 + 31);
+        let behind = [
+            (kind::FORMAT_DESCRIPTION, at(2, 4)),
+            (kind::XID, at(2, format)),
+            (kind::STOP, at(2, xid)),
+            // Made, because a server that stops says nothing of the next file.
+            (kind::ROTATE, at(2, xid + 23)),
+            (kind::FORMAT_DESCRIPTION, at(3, 4)),
+            (kind::XID, at(3, format)),
+        ];
+        let files = [first, second, third];
+        let all = read(&files, at(1, 4));
+        let head = [(kind::FORMAT_DESCRIPTION, at(1, 4)), (kind::XID, at(1, format)), (kind::ROTATE, at(1, xid))];
+        assert_eq!(all, ([&head[..], &behind].concat(), None));
+        // From the middle of a file, its format comes first and is not at the position.
+        let middle = [(kind::FORMAT_DESCRIPTION, at(1, xid)), (kind::ROTATE, at(1, xid))];
+        assert_eq!(read(&files, at(1, xid)), ([&middle[..], &behind].concat(), None));
+        let end = read(&files, at(3, files[2].len() as u64));
+        assert_eq!(end, (vec![(kind::FORMAT_DESCRIPTION, at(3, files[2].len() as u64))], None));
+    }
+
+    #[test]
+    fn what_is_not_whole_is_named_with_its_place() {
+        let whole = file(&[(kind::XID, &[0; 8]), (kind::ROTATE, &next_is(2))]);
+        let changed = |change: &dyn Fn(&mut Vec<u8>)| {
+            let mut bytes = whole.clone();
+            change(&mut bytes);
+            read(&[bytes, whole.clone()], FileOffset::new(1, 4)).1.unwrap_or_default()
+        };
+        let cases: [(&dyn Fn(&mut Vec<u8>), &str); 10] = [
+            (&|bytes| bytes.truncate(0), "binlog.000001 is not a binlog file"),
+            (&|bytes| bytes[0] = 0x1f, "binlog.000001 is not a binlog file"),
+            (&|bytes| bytes[0] = 0xfd, "binlog.000001 is encrypted"),
+            (&|bytes| bytes[123 + 4] = kind::START_ENCRYPTION, "binlog.000001 is encrypted"),
+            (&|bytes| bytes.truncate(4), "binlog.000001 ends at 4 inside the header of the event at 4"),
+            (&|bytes| bytes[60] ^= 1, "binlog.000001 does not begin with the event that describes its format: the checksum"),
+            (&|bytes| bytes.truncate(150), "binlog.000001 ends at 150 inside the event at 123, which has 31 bytes"),
+            (&|bytes| bytes.truncate(154), "binlog.000001 ends at 154 without the event that ends a file, and"),
+            (&|bytes| bytes[123 + 9] = 18, "binlog.000001 holds no event at 123: its length would be 18 bytes"),
+            (&|bytes| bytes[123 + 12] = 0x7f, "binlog.000001 holds no event at 123"),
+        ];
+        for (change, said) in cases {
+            let found = changed(change);
+            assert!(found.contains(said), "{found}\n{said}");
+        }
+        let mut relay = whole.clone();
+        relay[4 + 17] |= RELAY_LOG as u8;
+        let crc = crc32fast::hash(&relay[4..119]).to_le_bytes();
+        relay[119..123].copy_from_slice(&crc);
+        assert!(read(&[relay], FileOffset::new(1, 4)).1.unwrap_or_default().contains("is the relay log of a replica"));
+        assert!(read(&[whole.clone()], FileOffset::new(1, 9_999)).1.unwrap_or_default().contains("reading begins at 9999"));
+        assert!(read(&[whole], FileOffset::new(7, 4)).1.unwrap_or_default().contains("there is no file binlog.000007"));
+    }
 }

@@ -57,6 +57,14 @@ impl FileSet {
         Ok(Self { base, files: files.into() })
     }
 
+    /// A single file, whatever its name is.
+    pub(crate) fn of_one(path: &Path) -> Result<Self, FileError> {
+        let name = path.file_name().and_then(|name| name.to_str()).and_then(split_file_name);
+        let (base, number) = name.unwrap_or(("", 1));
+        let file = NumberedFile { number, path: path.to_owned(), bytes: size(path)? };
+        Ok(Self { base: base.into(), files: [file].into() })
+    }
+
     /// The name of the files without the dot and the number.
     pub(crate) fn base(&self) -> &str {
         &self.base
