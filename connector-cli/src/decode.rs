@@ -155,14 +155,77 @@ mod tests {
         let events = shown(&[], None, None).unwrap();
         assert_eq!(
             events[0].0,
-            "small/binlog.000001:4 FORMAT_DESCRIPTION 2026-11-28T08:06:45Z server 1147473645, 119 bytes\n  written by 5.7.25-TDDL-5.4.19-20241126"
+            "small/binlog.000001:4 FORMAT_DESCRIPTION 2026-11-28T22:54:27Z server 1147473645, 119 bytes\n  written by 5.7.25-TDDL-5.4.19-20241126"
         );
         let with = |part: &str| events.iter().filter(|(lines, _)| lines.contains(part)).count();
-        assert!(with("CREATE TABLE") > 0 && with("insert ") > 0 && with(" QUERY ") > 0 && with("CTS::") > 0);
+        assert!(with("CREATE TABLE") > 0 && with(" QUERY ") > 0 && with("CTS::") > 0);
         assert_eq!(with("continues in binlog.000002"), 1);
+        assert_eq!(with(r#"insert shop.nopk {"a":2,"b":"even"}"#), 1);
+        assert_eq!(with(r#"update shop.nopk {"a":1,"b":"odd"} -> {"a":1,"b":"odd2"}"#), 1);
         for (lines, json) in &events {
             let json: serde_json::Value = serde_json::from_str(json).unwrap();
-            assert!(lines.starts_with(&format!("{}:{} ", json["file"].as_str().unwrap(), json["offset"])), "{lines}");
+            let place = format!("{}:{} {} ", json["file"].as_str().unwrap(), json["offset"], json["type"].as_str().unwrap());
+            assert!(lines.starts_with(&place), "{lines}");
         }
+        let rows = events.iter().find(|(lines, _)| lines.contains("\"odd2\"")).unwrap();
+        let json: serde_json::Value = serde_json::from_str(&rows.1).unwrap();
+        assert_eq!(
+            json["rows"][0],
+            serde_json::json!({"op": "update", "table": "shop.nopk", "before": {"a": 1, "b": "odd"}, "after": {"a": 1, "b": "odd2"}})
+        );
+    }
+
+    #[test]
+    fn columns_without_a_schema_are_numbered() {
+        let has = |events: &[(String, String)], part: &str| events.iter().any(|(lines, _)| lines.contains(part));
+        let nameless = shown(&[], None, Some(2_088)).unwrap();
+        assert!(has(&nameless, r#"insert shop.nopk {"@1":2,"@2":"even","@3":100001}"#));
+        let schema = "CREATE TABLE shop.nopk (a INT, b VARCHAR(20)) DEFAULT CHARSET utf8mb4";
+        let named = shown(&["shop.nopk"], Some(schema), Some(2_088)).unwrap();
+        assert!(has(&named, r#"insert shop.nopk {"a":2,"b":"even"}"#) && !has(&named, "@1"));
+        let others = shown(&["shop.other"], None, None).unwrap();
+        assert!(!has(&others, "WRITE_ROWS") && has(&others, "CREATE TABLE"));
+    }
+
+    #[test]
+    fn what_is_damaged_is_named_with_its_place() {
+        let error = shown(&[], None, Some(2_089)).unwrap_err();
+        let text = error.to_string();
+        assert!(text.contains("binlog.000001") && error.help().is_some_and(|help| help.contains("an event begins")), "{error:?}");
+        assert!(shown(&["x"], None, None).unwrap_err().to_string().contains("--tables"));
+        let mut bytes = std::fs::read(captured("small/binlog.000001")).unwrap();
+        bytes[2_400] ^= 1;
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("copy");
+        std::fs::write(&path, bytes).unwrap();
+        let mut inspector = Inspector::new(InspectOptions::default()).unwrap();
+        let mut file = inspector.open(&path, None).unwrap();
+        let error = std::iter::repeat_with(|| file.next_event()).find_map(std::result::Result::err).unwrap();
+        assert_eq!(error.code(), Some("E_BINLOG_CORRUPT"));
+        assert!(report::lines(&error).join("\n").contains("copy:2375"), "{error:?}");
+    }
+
+    #[test]
+    fn the_examples_of_the_page_are_true() {
+        let page = include_str!("../../docs/sources/binlog-files.md");
+        let mut blocks = 0;
+        for block in page.split("```console\n").skip(1).filter_map(|rest| rest.split("```").next()) {
+            let (command, expected) = block.split_once('\n').unwrap();
+            let words = command.trim_start_matches("$ ").split_whitespace().map(|word| word.trim_matches('\'').into());
+            let crate::args::Command::Decode(args) = crate::args::parse(words).unwrap().command else { panic!("{command}") };
+            let mut options = InspectOptions::default();
+            options.tables = args.tables;
+            let mut inspector = Inspector::new(options).unwrap();
+            let name = args.files[0].display().to_string();
+            let mut file = inspector.open(&captured("small").join(&name), args.from).unwrap();
+            let mut found = String::new();
+            while let Some(event) = file.next_event().unwrap() {
+                let lines = if args.json { vec![as_json(&name, &event)] } else { lines(&name, &event) };
+                lines.iter().for_each(|line| found += &format!("{}\n", runtime::Escaped(line)));
+            }
+            assert!(found.starts_with(expected), "{found}");
+            blocks += 1;
+        }
+        assert!(blocks > 1);
     }
 }

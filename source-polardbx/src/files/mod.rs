@@ -226,6 +226,3 @@ fn advised(error: Error) -> Error {
     };
     error.with_help(help)
 }
-
-#[cfg(test)]
-mod tests;

@@ -5,8 +5,15 @@ use std::time::Duration;
 
 use apache_avro::types::Value;
 use mysql_async::prelude::Queryable;
-use serde_json::Value as Json;
-use tests::checker::{Format, Table, avro};
+use runtime::{
+    Body, Checkpoint, Collation, Commit, Committed, Context, Facts, Position, Progress, Receipt, SchemaChanges, Settings, Source,
+};
+use serde_json::{Value as Json, json};
+use source_polardbx::binlog::{Decoder, DecoderOptions, PreparedTransactions, ServerProfile, StreamPosition};
+use source_polardbx::config::{OnRowsWithoutEvents, PolarDbXOptions};
+use source_polardbx::schema::{History, read_create_table};
+use source_polardbx::{BinlogFilesSource, Selection};
+use tests::checker::{Format, Header, Table, avro};
 use tests::harness::{Database, Entry, Flavor};
 use tests::workload::every_type;
 use tests::{Failure, Result};
@@ -29,8 +36,12 @@ fn configuration(case: &Case, files: &str, lines: &str) -> String {
     )
 }
 
-/// What a record says, without what differs from run to run: its number, and when it was read.
-fn content(format: Format, entry: &Entry) -> Result<(i32, Option<Vec<u8>>, String)> {
+/// A record: its partition, its key, its number in the stream, and its value.
+type Content = (i32, Option<Vec<u8>>, u128, String);
+
+/// What a record says, without what differs from run to run: the field `id`, and when it was read.
+fn content(format: Format, entry: &Entry) -> Result<Content> {
+    let seq = Header::parse(entry.header.as_deref().unwrap_or_default())?.seq;
     let value = match format {
         Format::CanalJson => {
             let mut value: Json = serde_json::from_slice(&entry.value)?;
@@ -53,10 +64,10 @@ fn content(format: Format, entry: &Entry) -> Result<(i32, Option<Vec<u8>>, Strin
             format!("{fields:?}")
         }
     };
-    Ok((entry.partition, entry.key.clone(), value))
+    Ok((entry.partition, entry.key.clone(), seq, value))
 }
 
-fn contents(case: &Case) -> Result<Vec<(i32, Option<Vec<u8>>, String)>> {
+fn contents(case: &Case) -> Result<Vec<Content>> {
     let mut contents = case.entries.iter().map(|entry| content(case.settings.format, entry)).collect::<Result<Vec<_>>>()?;
     // The order within a partition counts, and partitions have none among one another.
     contents.sort_by_key(|(partition, ..)| *partition);
@@ -341,6 +352,13 @@ async fn damaged_files_are_named_with_the_place() -> Result<()> {
     let rotate = 19 + 8 + three.len() + 4;
     let unclosed = change(&|folder| edit(&folder.join(two), &|bytes| bytes.truncate(bytes.len() - rotate)))?;
     refuses(&mut case, &files(unclosed.path()), "", 1, &["E_BINLOG_CUT", two, three, "without the event that ends a file"]).await?;
+    // And an XID has 8 bytes.
+    let open = change(&|folder| {
+        std::fs::remove_file(folder.join(three))?;
+        std::fs::remove_file(folder.join(last))?;
+        edit(&folder.join(two), &|bytes| bytes.truncate(bytes.len() - rotate - 31))
+    })?;
+    refuses(&mut case, &files(open.path()), "", 1, &["E_BINLOG_CUT", two, "inside the transaction that begins at"]).await?;
     let zipped = change(&|folder| edit(&folder.join(two), &|bytes| bytes.insert(0, 0x1f)))?;
     refuses(&mut case, &files(zipped.path()), "", 2, &["E_BINLOG_FILES", two, "is not a binlog file"]).await?;
     let encrypted = change(&|folder| edit(&folder.join(two), &|bytes| bytes[0] = 0xfd))?;
@@ -350,5 +368,136 @@ async fn damaged_files_are_named_with_the_place() -> Result<()> {
     case.task.write(&configuration(&case, &files(shorter.path()), ""))?;
     case.task.start()?;
     assert_eq!(case.task.wait(LIMIT).await?, 0, "{}", case.task.output());
+    Ok(())
+}
+
+const BASE: &str = "CREATE TABLE base_t (id BIGINT NOT NULL AUTO_INCREMENT PRIMARY KEY, v VARCHAR(32))";
+
+/// Reads the captured files through the source, from `position` on, with what is known there. Returns the events as text, and the positions at
+/// which reading could continue, each with the count of events before it and what is known.
+async fn read(source: &BinlogFilesSource, from: &Committed) -> Result<(Vec<String>, Vec<(usize, Committed)>)> {
+    let context = Context::testing("captured");
+    let plan = source.plan(&context, from).await?;
+    let split = plan.splits.first().ok_or_else(|| Failure::new("nothing to read"))?;
+    let mut committed = from.clone();
+    committed.apply(&Commit { facts: plan.facts, schemas: plan.schemas, ..Commit::default() });
+    let advance = |committed: &mut Committed, position: &Position, schemas: SchemaChanges, facts: Facts| {
+        let checkpoint = Checkpoint { position: position.clone(), receipt: Receipt::default(), done: false };
+        let progress = Progress { split: split.id.clone(), number: 1, checkpoint, schemas };
+        committed.apply(&Commit { splits: vec![progress], facts, ..Commit::default() });
+    };
+    advance(&mut committed, &split.start, Vec::new(), Facts::new());
+    let mut reader = source.open(&context, split, &committed).await?;
+    let (mut events, mut resumes, mut schemas, mut facts) = (Vec::new(), Vec::new(), Vec::new(), Facts::new());
+    while let Some(mut batch) = reader.next().await? {
+        for event in &batch.events {
+            events.push(format!("{:?} {:?} {:?}", event.seq, event.txid, event.body));
+            if let Body::Schema(change) = &event.body {
+                schemas.extend(change.tables.clone());
+            }
+        }
+        facts.append(&mut batch.facts);
+        if let Some(resume) = &batch.resume {
+            advance(&mut committed, resume, std::mem::take(&mut schemas), std::mem::take(&mut facts));
+            resumes.push((events.len(), committed.clone()));
+        }
+    }
+    Ok((events, resumes))
+}
+
+/// The events of the captured files, as a decoder gives them that gets the events one by one.
+fn decoded(folder: &Path) -> Result<Vec<String>> {
+    let collation = || Collation::new("utf8mb4_general_ci");
+    let base = read_create_table(BASE, "shop", &|_| Some(collation())).map_err(|error| Failure::new(error.to_string()))?;
+    let mut decoder = Decoder::new(DecoderOptions {
+        stream: "global".to_owned(),
+        position: StreamPosition::start("", "binlog.000001", 4).map_err(|error| Failure::new(error.to_string()))?,
+        history: History::new([base.schema.into()], [("shop".to_owned(), collation())], true),
+        selection: Selection::new(&["shop.*".to_owned()], &[]).map_err(|error| Failure::new(error.to_string()))?,
+        profile: ServerProfile::new("5.7.25-TDDL-5.4.19-20241126"),
+        prepared: PreparedTransactions::default(),
+        polardbx: PolarDbXOptions::default(),
+        on_rows_without_events: OnRowsWithoutEvents::default(),
+        batch_max_bytes: 1 << 20,
+    });
+    let mut names: Vec<PathBuf> = std::fs::read_dir(folder)?.map(|entry| Ok(entry?.path())).collect::<Result<_>>()?;
+    names.retain(|path| path.extension().is_some_and(|extension| extension != "sql"));
+    names.sort();
+    let mut found = Vec::new();
+    for name in names {
+        let bytes = std::fs::read(name)?;
+        let mut rest = &bytes[4..];
+        while let Some(size) = rest.get(9..13) {
+            let (event, behind) = rest.split_at(u32::from_le_bytes(size.try_into()?) as usize);
+            decoder.event(event, 1)?;
+            rest = behind;
+        }
+    }
+    while let Some(batch) = decoder.drain() {
+        found.extend(batch.events.iter().map(|event| format!("{:?} {:?} {:?}", event.seq, event.txid, event.body)));
+    }
+    Ok(found)
+}
+
+#[tokio::test]
+async fn captured_files_of_polardbx_are_read_as_they_came() -> Result<()> {
+    for set in ["small", "plain"] {
+        let folder = tempfile::tempdir()?;
+        copy(concat!(env!("CARGO_MANIFEST_DIR"), "/captured/polardbx/SET/x").replace("SET", set).as_str(), folder.path())?;
+        let schema = folder.path().join("schema.sql");
+        std::fs::write(&schema, format!("CREATE DATABASE shop DEFAULT CHARACTER SET utf8mb4;\nUSE shop;\n{BASE};\n"))?;
+        let keys = json!({"files": [folder.path().join("binlog.*")], "tables": ["shop.*"], "start_schema": schema});
+        let source = BinlogFilesSource::new(Settings::from(keys).parse("source.binlog_files")?)?;
+        let (whole, resumes) = read(&source, &Committed::new(1, 1, 0)).await?;
+        let expected = decoded(folder.path())?;
+        assert!(!expected.is_empty());
+        for (found, expected) in whole.iter().zip(&expected) {
+            assert_eq!(found, expected);
+        }
+        assert_eq!(whole.len(), expected.len());
+        assert!(!resumes.is_empty());
+        for (seen, committed) in resumes {
+            assert_eq!(read(&source, &committed).await?.0, whole[seen..]);
+        }
+    }
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn full_metadata_shows_the_schemas() -> Result<()> {
+    let name = "disk_metadata";
+    let servers = with_source(Flavor::MySql80, &["--binlog-row-metadata=FULL"]).await?;
+    let source = servers.source.clone();
+    source
+        .execute(&[
+            &format!("CREATE DATABASE {name} CHARACTER SET utf8mb4"),
+            &format!("CREATE TABLE {name}.t (id INT PRIMARY KEY, a VARCHAR(20), n BIGINT UNSIGNED, e ENUM('x', 'y'))"),
+        ])
+        .await?;
+    let mut live = Case::new(servers, name, Format::CanalJson, 1, vec![Table::new(name, "t")]).await?;
+    source.execute(&["FLUSH BINARY LOGS"]).await?;
+    let (file, offset) = source.position().await?;
+    live.settings.source = format!("phases = [\"incremental\"]\nstart.position = {{ file = {file:?}, offset = {offset} }}");
+    live.task.configure(&live.settings)?;
+    source
+        .execute(&[
+            &format!("INSERT INTO {name}.t VALUES (1, 'one', 18446744073709551615, 'y')"),
+            &format!("ALTER TABLE {name}.t DROP COLUMN e, ADD COLUMN more VARCHAR(9) CHARACTER SET latin1"),
+            &format!("UPDATE {name}.t SET more = 'é', n = 7"),
+        ])
+        .await?;
+    live.task.start()?;
+    live.catch_up(LIMIT).await?;
+    live.task.stop().await?;
+    let mut case = live.sibling("disk_metadata_again", Format::CanalJson, 1).await?;
+    let file = source.data().join(&file).display().to_string();
+    case.task.write(&configuration(&case, &file, ""))?;
+    case.task.start()?;
+    assert_eq!(case.task.wait(LIMIT).await?, 0, "{}", case.task.output());
+    case.read().await?;
+    for column in ["a", "n", "e", "more"] {
+        assert_eq!(case.rows_of("t", column)?, live.rows_of("t", column)?, "{column}");
+    }
+    assert_eq!(case.entries.len(), live.entries.len());
     Ok(())
 }

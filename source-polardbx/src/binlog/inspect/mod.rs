@@ -47,6 +47,8 @@ pub struct InspectedFile<'a> {
     file: String,
     events: FileEvents,
     tracker: Tracker,
+    /// The offset at which reading begins, if somebody has chosen it.
+    begun: Option<u64>,
     /// The compressed transaction that is being expanded, and where it begins.
     payload: Option<(Payload, u64)>,
     ready: VecDeque<InspectedEvent>,
@@ -85,7 +87,7 @@ impl Inspector {
         let tables = self.tables.insert(known);
         let tracker = Tracker::new(&base, start);
         let file = path.display().to_string();
-        Ok(InspectedFile { selection: &self.selection, tables, file, events, tracker, payload: None, ready: VecDeque::new() })
+        Ok(InspectedFile { selection: &self.selection, tables, file, events, tracker, begun: from, payload: None, ready: VecDeque::new() })
     }
 }
 
@@ -109,7 +111,11 @@ impl InspectedFile<'_> {
             }
             let at = self.tracker.at().offset;
             let Some(bytes) = self.events.next().map_err(Error::from)? else { return Ok(None) };
-            let (event, start) = self.tracker.pass(bytes).map_err(|error| located(&self.file, error, at))?;
+            let begun = self.begun;
+            let (event, start) = self.tracker.pass(bytes).map_err(|error| match located(&self.file, error, at) {
+                error if begun == Some(at) => error.with_help("choose an offset at which an event begins"),
+                error => error,
+            })?;
             if event.header.kind == kind::FORMAT_DESCRIPTION {
                 self.tracker.checksums = read_format(event.body).map_err(|error| located(&self.file, error, at))?.checksums;
             }

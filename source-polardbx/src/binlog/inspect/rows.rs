@@ -172,5 +172,6 @@ fn changes(event: &RawEvent<'_>, kind: RowsKind, layout: &RowLayout) -> Result<V
         };
         changes.push(RowChange::new(layout.schema.clone(), op, before, after));
     }
+    block.seal();
     Ok(changes)
 }
