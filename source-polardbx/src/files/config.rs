@@ -5,9 +5,10 @@ use std::path::PathBuf;
 use serde::Deserialize;
 
 use crate::config::{
-    ArchivedDeletes, Config, ConfigError, DdlText, OnRowsWithoutEvents, PolarDbXOptions, Start, default_exclude_shadow_tables,
+    ArchivedDeletes, Config, ConfigError, DdlText, OnRowsWithoutEvents, PolarDbXOptions, Start, StreamSplit, default_exclude_shadow_tables,
 };
 use crate::selection::Selection;
+use crate::splits::StreamName;
 
 /// The name of the source, and so of its section.
 pub(crate) const SECTION: &str = "binlog_files";
@@ -44,6 +45,9 @@ pub struct BinlogFilesConfig {
     /// What becomes of a DDL statement that changes rows of a selected table without row events; by default the task stops before it.
     #[serde(default)]
     pub on_rows_without_events: OnRowsWithoutEvents,
+    /// By what the streams of the group are split, if the files are those of one stream of a group of PolarDB-X; by the record by default.
+    #[serde(default)]
+    pub stream_split: StreamSplit,
     /// What becomes of the rows that PolarDB-X archives and so deletes; delivered by default.
     #[serde(default)]
     pub archived_deletes: ArchivedDeletes,
@@ -87,10 +91,12 @@ impl FilesSettings {
         Config { tables, exclude, exclude_shadow_tables, ..Config::default() }
     }
 
-    /// How the events of PolarDB-X are delivered.
-    pub(super) fn polardbx(&self) -> PolarDbXOptions {
-        let BinlogFilesConfig { archived_deletes, ddl_text, .. } = self.config;
-        PolarDbXOptions { archived_deletes, ddl_text, ..PolarDbXOptions::default() }
+    /// How the events of PolarDB-X are delivered. `base` is the name of the files, by which those of a stream of a group are known.
+    pub(super) fn polardbx(&self, base: &str) -> PolarDbXOptions {
+        let BinlogFilesConfig { archived_deletes, ddl_text, stream_split, .. } = self.config;
+        let is_of_group = base.rsplit_once('_').is_some_and(|(stream, _)| StreamName::of_group(stream).is_some());
+        let lacks_keyless = is_of_group && stream_split == StreamSplit::Record;
+        PolarDbXOptions { archived_deletes, ddl_text, lacks_keyless, ..PolarDbXOptions::default() }
     }
 }
 
@@ -103,6 +109,16 @@ mod tests {
 
     fn settings(keys: serde_json::Value) -> Result<FilesSettings, Error> {
         Ok(FilesSettings::new(Settings::from(keys).parse("source.binlog_files")?)?)
+    }
+
+    #[test]
+    fn the_stream_of_a_group_is_known_by_the_names_of_its_files() {
+        let lacks = |base: &str, split: &str| {
+            let keys = json!({"files": ["x"], "tables": ["shop.*"], "stream_split": split});
+            settings(keys).unwrap().polardbx(base).lacks_keyless
+        };
+        assert!(lacks("group1_stream_0_binlog", "record"));
+        assert!(!lacks("group1_stream_0_binlog", "table") && !lacks("binlog", "record") && !lacks("my_binlog", "record"));
     }
 
     #[test]

@@ -111,6 +111,7 @@ impl BinlogFilesSource {
         }
         position.forget_purged(|file| listed.size(file).is_some());
         let stream = StreamReader::open(StreamOptions {
+            polardbx: self.settings.polardbx(files.base()),
             upstream: Upstream::Files(files),
             server_id: 0,
             schemas: committed.split_schemas(&split.id),
@@ -120,7 +121,6 @@ impl BinlogFilesSource {
             database_collations: committed.fact_at::<DatabaseCollations>(name.as_str())?.unwrap_or_default().into_map(),
             selection: self.settings.selection.clone().folded(profile.lower_case_names()),
             ignored: Default::default(),
-            polardbx: self.settings.polardbx(),
             on_rows_without_events: self.settings.config.on_rows_without_events,
             on_unparsed_ddl: OnUnparsedDdl::Fail,
             heartbeat: None,

@@ -62,6 +62,14 @@ impl Opening {
         let mut schemas = given;
         schemas.extend(shown.into_iter().map(|table| Arc::new(table.into_schema(None))));
         demand(schemas.iter().flat_map(|schema| check::columns(schema)))?;
+        let lacks_keyless = profile.is_polardbx() && settings.polardbx(files.base()).lacks_keyless;
+        if let Some(table) = schemas.iter().find(|schema| lacks_keyless && schema.primary_key.is_empty()) {
+            let why =
+                format!("{} has no primary key, and a stream of a group that is split by the record does not have its rows", table.id);
+            return Err(
+                ConfigError::new("tables", why, "leave the table out, or set `stream_split` if the group is split otherwise").into()
+            );
+        }
         Ok(Self { files, profile, start, schemas, databases })
     }
 }
@@ -171,5 +179,52 @@ impl Look for Pass<'_> {
 
     fn rows(&mut self, event: &crate::binlog::RawEvent<'_>, at: FileOffset) -> std::result::Result<(), StreamError> {
         self.known.rows(event, at)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::schema::{StatementContext, read_statement};
+    use crate::selection::Selection;
+
+    /// What the first statement does that needs a schema which is not known. The schema of `d.given` is known.
+    fn first(statements: &[&str]) -> Option<String> {
+        let selection = Selection::new(&["d.*".to_owned()], &[]).unwrap();
+        let mut known = Baseline::new(&selection, false, []);
+        let given = TableId::new("d", "given");
+        known.give(&given);
+        let mut pass = Pass { certain: [given].into(), lower_case: false, known };
+        statements.iter().find_map(|sql| pass.statement(sql, &read_statement(sql, &StatementContext::new("d", &|_| None))))
+    }
+
+    #[test]
+    fn a_table_is_known_from_its_creation() {
+        for statements in [
+            &["CREATE TABLE t (a INT)", "ALTER TABLE t ADD b INT", "RENAME TABLE t TO u", "ALTER TABLE u DROP a"][..],
+            &["CREATE DATABASE d", "CREATE TABLE IF NOT EXISTS t (a INT)", "ALTER TABLE t ADD b INT"],
+            &["DROP TABLE IF EXISTS t", "CREATE TABLE IF NOT EXISTS t (a INT)"],
+            &["CREATE TABLE t (a INT)", "CREATE TABLE IF NOT EXISTS t (b INT)", "CREATE TABLE n LIKE t"],
+            &["ALTER TABLE given ADD b INT", "CREATE TABLE IF NOT EXISTS given (a INT)", "ALTER DATABASE d CHARACTER SET latin1"],
+            &["DROP TABLE gone", "TRUNCATE TABLE t", "ALTER TABLE other.t ADD a INT", "CREATE TABLE IF NOT EXISTS other.t (a INT)"],
+        ] {
+            assert_eq!(first(statements), None, "{statements:?}");
+        }
+        for (statements, said) in [
+            (&["ALTER TABLE t ADD b INT"][..], "changes columns or the primary key of d.t"),
+            (&["CREATE TABLE IF NOT EXISTS t (a INT)"], "creates d.t if it does not exist"),
+            (&["CREATE DATABASE IF NOT EXISTS d", "CREATE TABLE IF NOT EXISTS t (a INT)"], "creates d.t if it does not exist"),
+            (&["CREATE TABLE IF NOT EXISTS t LIKE given"], "creates d.t if it does not exist"),
+            (&["CREATE TABLE t LIKE unknown"], "creates d.t like d.unknown"),
+            (&["RENAME TABLE t TO u"], "renames d.t to d.u"),
+            (&["ALTER TABLE t GIZMO"], "cannot be read, and names d.t"),
+        ] {
+            assert_eq!(
+                first(statements).as_deref().map(|found| found.starts_with(said)),
+                Some(true),
+                "{statements:?}: {:?}",
+                first(statements)
+            );
+        }
     }
 }
