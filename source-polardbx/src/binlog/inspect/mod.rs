@@ -110,12 +110,13 @@ impl InspectedFile<'_> {
                 continue;
             }
             let at = self.tracker.at().offset;
-            let Some(bytes) = self.events.next().map_err(Error::from)? else { return Ok(None) };
-            let begun = self.begun;
-            let (event, start) = self.tracker.pass(bytes).map_err(|error| match located(&self.file, error, at) {
-                error if begun == Some(at) => error.with_help("choose an offset at which an event begins"),
-                error => error,
-            })?;
+            // What is no event may be another place than was meant.
+            let advised = |error: Error| match self.begun == Some(at) {
+                true => error.with_help("choose an offset at which an event begins"),
+                false => error,
+            };
+            let Some(bytes) = self.events.next().map_err(|error| advised(error.into()))? else { return Ok(None) };
+            let (event, start) = self.tracker.pass(bytes).map_err(|error| advised(located(&self.file, error, at)))?;
             if event.header.kind == kind::FORMAT_DESCRIPTION {
                 self.tracker.checksums = read_format(event.body).map_err(|error| located(&self.file, error, at))?.checksums;
             }

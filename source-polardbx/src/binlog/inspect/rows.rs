@@ -99,6 +99,10 @@ impl KnownTables {
         let bytes = if self.profile.is_polardbx() { StatementTexts::read(query.text).mysql } else { query.text };
         let applied = StatementText::read(bytes, &variables).text;
         let database = String::from_utf8_lossy(query.database).into_owned();
+        // These are no statements for the parser.
+        if matches!(query.text, b"BEGIN" | b"COMMIT" | b"ROLLBACK") {
+            return Ok(Content::Statement { database, text: applied.into_owned() });
+        }
         let read = {
             let collations = |name: &str| self.history.collation(name).or_else(|| Some(Collation::new(COLLATION)));
             let context = StatementContext {
