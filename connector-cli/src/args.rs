@@ -51,6 +51,9 @@ pub(crate) enum Command {
     /// Print the configuration for a Canal instance (instance.properties, and canal.properties if it is given)
     #[command(after_help = "Example:\n  connector-cli import-canal instance.properties canal.properties")]
     ImportCanal(ImportFilesArguments),
+    /// Show the events of binlog files of MySQL, MariaDB or PolarDB-X, without any server
+    #[command(after_help = "Example:\n  connector-cli decode binlog.000007 --tables shop.* --schema schema.sql")]
+    Decode(DecodeArguments),
     /// List the plugins of this program by kind and name
     #[command(after_help = "Example:\n  connector-cli plugins")]
     Plugins,
@@ -111,6 +114,25 @@ pub(crate) struct PreviewArguments {
     #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u16).range(1..=1000))]
     pub(crate) limit: u16,
     /// Print one JSON object for each row
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct DecodeArguments {
+    /// The binlog files, in their order
+    #[arg(required = true, value_name = "FILE")]
+    pub(crate) files: Vec<PathBuf>,
+    /// The tables whose rows are shown, as patterns like database.* (all tables by default); may be given more than once
+    #[arg(long, value_name = "PATTERN")]
+    pub(crate) tables: Vec<String>,
+    /// A file with the CREATE TABLE statements of the tables as they were at the beginning, such as the output of mysqldump --no-data
+    #[arg(long, value_name = "FILE")]
+    pub(crate) schema: Option<PathBuf>,
+    /// The offset in the first file at which to begin, where an event begins
+    #[arg(long, value_name = "OFFSET", value_parser = clap::value_parser!(u64).range(4..))]
+    pub(crate) from: Option<u64>,
+    /// Print one JSON object for each event
     #[arg(long)]
     pub(crate) json: bool,
 }

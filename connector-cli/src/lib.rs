@@ -23,11 +23,14 @@
 #![deny(clippy::print_stdout, clippy::print_stderr)]
 
 mod args;
+mod cell;
 mod check;
 mod config;
 mod core_dumps;
+mod decode;
 mod import;
 mod logs;
+mod object;
 mod preview;
 mod report;
 mod resnapshot;
@@ -83,6 +86,7 @@ pub async fn run(registry: Registry, args: impl IntoIterator<Item = OsString>) -
         args::Command::ImportCanal(files) => import::from_canal(&files),
         args::Command::Preview(preview) => preview::preview(&registry, &preview).await,
         args::Command::Test(test) => test::test(&registry, &test),
+        args::Command::Decode(decode) => decode::decode(&decode),
         args::Command::Plugins => {
             for (kind, name) in registry.names() {
                 report::say(format_args!("{kind:<10} {name}"));

@@ -4,11 +4,14 @@ use std::fmt::Display;
 use std::io::Write;
 use std::process::ExitCode;
 use std::sync::OnceLock;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use runtime::{Error, Escaped, Finding, Kind};
 
 /// Why a line could not be printed.
 static LOST: OnceLock<String> = OnceLock::new();
+/// Whether the reader of what is printed has gone away.
+static IS_CLOSED: AtomicBool = AtomicBool::new(false);
 
 /// Prints a line to stdout.
 pub(crate) fn say(line: impl Display) {
@@ -23,11 +26,16 @@ pub(crate) fn say_json(json: &str) {
 fn write_line(line: &impl Display) {
     let mut out = std::io::stdout().lock();
     // A reader that has gone away has seen enough. Any other failure means that the result of the command is not where it should be.
-    if let Err(error) = writeln!(out, "{line}").and_then(|()| out.flush())
-        && error.kind() != std::io::ErrorKind::BrokenPipe
-    {
-        LOST.get_or_init(|| error.to_string());
+    match writeln!(out, "{line}").and_then(|()| out.flush()) {
+        Ok(()) => {}
+        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => IS_CLOSED.store(true, Ordering::Relaxed),
+        Err(error) => _ = LOST.get_or_init(|| error.to_string()),
     }
+}
+
+/// Whether nobody reads what is printed, or it could not be printed.
+pub(crate) fn is_over() -> bool {
+    IS_CLOSED.load(Ordering::Relaxed) || LOST.get().is_some()
 }
 
 /// The exit code of a command whose result is what it prints: that of a failure if a part of it could not be printed.

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use runtime::{Error, Kind, Position, TableId};
 
+use crate::binlog::disk::FileError;
 use crate::binlog::error::StreamError;
 use crate::binlog::position::PositionError;
 use crate::config::ConfigError;
@@ -66,6 +67,9 @@ pub enum SourceError {
     /// Reading the binlog failed.
     #[error(transparent)]
     Stream(#[from] StreamError),
+    /// Binlog files on disk cannot be read.
+    #[error(transparent)]
+    Files(#[from] FileError),
     /// The checkpoint was made from another server.
     #[error("the checkpoint was made from {known}, this server is {found}")]
     IdentityChanged {
@@ -159,6 +163,7 @@ impl SourceError {
     pub(crate) fn wire(doing: impl Into<Cow<'static, str>>, error: WireError) -> Self {
         match error {
             WireError::Tls(failure) => Self::Tls(failure),
+            WireError::Files(error) => Self::Files(error),
             error => Self::Connection { doing: doing.into(), error },
         }
     }
@@ -235,9 +240,10 @@ impl From<SourceError> for Error {
             }
             SourceError::Stream(stream) => return stream_error(stream),
             SourceError::Failover(failover) => return failover.clone().into(),
+            SourceError::Files(files) => return files.clone().into(),
             SourceError::Tls(failure) => return Error::config(failure.what.clone()).with_code("E_TLS").with_help(failure.help),
-            SourceError::Config(ConfigError { key, why, help }) => {
-                let message = format!("key `source.polardbx.{key}` is not valid: {why}");
+            SourceError::Config(ConfigError { section, key, why, help }) => {
+                let message = format!("key `source.{section}.{key}` is not valid: {why}");
                 return Error::config(message).with_code("E_CONFIG").with_help(help.clone());
             }
             SourceError::Requirement { what, help } => {
@@ -476,6 +482,8 @@ fn classify(error: &WireError) -> (Kind, &'static str) {
         WireError::Lost(_) | WireError::Ended | WireError::Tls(_) => {
             (Kind::Retryable, "check that the server runs, that host and port are right, and that no firewall is between")
         }
+        // Errors of files are never wrapped as such of a connection.
+        WireError::Files(_) => (Kind::Fatal, ""),
         WireError::TooLong(_) => (Kind::Fatal, "check that host and port are right, and that nothing between changes the server's answers"),
         WireError::Plugin(_) => (
             Kind::Config,

@@ -311,6 +311,13 @@ pub(crate) fn selection_of_task(settings: &SourceSettings, server: &Server, comm
     })
 }
 
+/// The facts that are stored for the tables of a stream.
+pub(crate) fn facts_of_stream<F: Fact>(committed: &Committed, stream: &StreamName) -> Result<Vec<F>, runtime::Error> {
+    let prefix = format!("{stream}/");
+    let of_stream = committed.facts::<F>().filter(|fact| fact.as_ref().map_or(true, |(key, _)| key.starts_with(&prefix)));
+    of_stream.map(|fact| fact.map(|(_, fact)| fact)).collect()
+}
+
 impl PassedFact {
     pub(crate) fn new(base: &str, delivered: &GtidSet, catch_up: &CatchUp) -> Self {
         let until = StartFact::new(&BinlogCoordinates { base: base.to_owned(), at: catch_up.until });

@@ -21,7 +21,7 @@
 //!
 //! Where to start reading: `planner` plans the splits and [`source`] opens them. `splits` prints and parses the names of splits and
 //! streams, `streams` chooses the streams, and `facts` defines what the checkpoint stores about the task. `schema_phase` delivers table definitions, `snapshot` cuts tables into chunks
-//! and reads them, and `binlog` reads the stream. `schema` parses DDL, and `server` asks the server for its properties and its tables.
+//! and reads them, and `binlog` reads the stream. [`files`] is a second source, which reads binlog files on disk. `schema` parses DDL, and `server` asks the server for its properties and its tables.
 //! `spool` keeps rows in a file until they are needed. `wire` and `session` are the connections, `tls` encrypts them, and `check` is the precheck.
 
 // `binlog`, `fuzzing` and `schema` are not part of the API. They are public only for the benches, for fuzzing and for tests that read DDL.
@@ -35,6 +35,7 @@ pub mod error;
 mod facts;
 mod failover;
 pub mod failover_error;
+pub mod files;
 mod in_band;
 mod planner;
 mod prepared;
@@ -60,15 +61,18 @@ mod table_phase;
 mod tls;
 mod wire;
 
+pub use binlog::inspect;
 pub use builder::PolardbxSourceBuilder;
 pub use config::Config;
 pub use error::SourceError;
+pub use files::BinlogFilesSource;
 pub use selection::Selection;
 pub use source::PolardbxSource;
 #[doc(hidden)]
 pub use wire::fuzzing;
 
-/// Registers the source under the name `polardbx`.
+/// Registers the sources `polardbx` and `binlog_files`.
 pub fn register(registry: &mut runtime::Registry) {
     registry.source("polardbx", PolardbxSource::new);
+    registry.source("binlog_files", BinlogFilesSource::new);
 }

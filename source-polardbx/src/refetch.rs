@@ -6,7 +6,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use runtime::{Committed, Facts, Position, Refetched, TableId, TableSchema};
 
 use crate::binlog::{
-    BinlogCoordinates, ChangedSchema, RefetchedTables, ScanError, ServerProfile, StreamError, StreamPosition, first_schema_change,
+    BinlogCoordinates, ChangedSchema, RefetchedTables, ScanError, ServerProfile, StreamError, StreamPosition, Upstream, first_schema_change,
 };
 use crate::check::{columns, demand, same_streams, same_task};
 use crate::config::{Phase, SourceSettings};
@@ -125,7 +125,7 @@ impl Refetching<'_> {
         // The tables were read before this.
         let until = if self.server.is_polardbx() { Some(timestamp(session).await?) } else { None };
         let mut tables = RefetchedTables::new(self.selection, self.profile, schemas.iter().cloned());
-        match first_schema_change(self.endpoint, self.profile, from, &end, until, &mut tables).await {
+        match first_schema_change(&Upstream::Server(self.endpoint.clone()), self.profile, from, &end, until, &mut tables).await {
             Ok(None) => {}
             Ok(Some(ChangedSchema { location, statement, what })) => {
                 let table = schemas.first().map_or_else(|| TableId::new("", ""), |schema| schema.id.clone());

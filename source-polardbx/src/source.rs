@@ -5,19 +5,20 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use runtime::{
-    Committed, Context, Error, Event, Fact, Facts, Finding, Plan, Played, Position, Refetched, Renumbered, Resnapshot, Source, SourceInfo,
-    Split, SplitReader, TableId, TableSchema, TestInput, async_trait,
+    Committed, Context, Error, Event, Facts, Finding, Plan, Played, Position, Refetched, Renumbered, Resnapshot, Source, SourceInfo, Split,
+    SplitReader, TableId, TableSchema, TestInput, async_trait,
 };
 
 use crate::binlog::{
     IgnoredTables, LastEnd, PreparedTransactions, Refusals, RowsWithoutEvents, StreamOptions, StreamPosition, StreamReader, Undecodable,
+    Upstream,
 };
 use crate::builder::PolardbxSourceBuilder;
 use crate::check;
 use crate::config::{Config, NewTables, Phase, SourceSettings, StreamSplit};
 use crate::denials::{Denials, Judged};
 use crate::error::{Result, SourceError};
-use crate::facts::{CatchUpEnds, DatabaseCollations, TaskFacts, selection_of_task};
+use crate::facts::{CatchUpEnds, DatabaseCollations, TaskFacts, facts_of_stream, selection_of_task};
 use crate::failover::renumbered;
 use crate::in_band::{InBandOptions, InBandReader, remove_chunk_files};
 use crate::planner::Planner;
@@ -154,7 +155,7 @@ impl PolardbxSource {
         let reading = self.readings.lock().unwrap_or_else(PoisonError::into_inner).entry(name.clone()).or_default().clone();
         StreamReader::open(StreamOptions {
             stream: name,
-            endpoint: self.endpoint.clone(),
+            upstream: Upstream::Server(self.endpoint.clone()),
             server_id: self.settings.server_id(context.task(), server.server_id())?,
             position,
             schemas: committed.split_schemas(&split.id),
@@ -234,13 +235,6 @@ impl PolardbxSource {
             context: context.clone(),
         })?))
     }
-}
-
-/// The facts that are stored for the tables of a stream.
-fn facts_of_stream<F: Fact>(committed: &Committed, stream: &StreamName) -> Result<Vec<F>, Error> {
-    let prefix = format!("{stream}/");
-    let of_stream = committed.facts::<F>().filter(|fact| fact.as_ref().map_or(true, |(key, _)| key.starts_with(&prefix)));
-    of_stream.map(|fact| fact.map(|(_, fact)| fact)).collect()
 }
 
 #[async_trait]

@@ -6,7 +6,9 @@ use std::sync::Arc;
 use runtime::{Position, TableId, TableSchema};
 
 use crate::binlog::gtid::{CatchUp, GtidSet};
-use crate::binlog::{Baseline, BinlogCoordinates, ChangedSchema, FileOffset, ScanError, ShownTable, ShownTables, Tso, first_schema_change};
+use crate::binlog::{
+    Baseline, BinlogCoordinates, ChangedSchema, FileOffset, ScanError, ShownTable, ShownTables, Tso, Upstream, first_schema_change,
+};
 use crate::config::{ConfigError, Phase, SourceSettings, Start, moment};
 use crate::error::{Result, SourceError};
 use crate::facts::{PassedFact, StartFact, StreamStart};
@@ -152,7 +154,7 @@ pub(crate) async fn prove_schemas(
         }
         tracing::info!(from = start.file_name(), to = end.file_name(), "looking for changes of tables since the start of the stream");
     }
-    let found = match first_schema_change(endpoint, &profile, start, &end, until, &mut baseline).await {
+    let found = match first_schema_change(&Upstream::Server(endpoint.clone()), &profile, start, &end, until, &mut baseline).await {
         Ok(found) => found,
         Err(ScanError::Wire(error)) => return Err(SourceError::wire(DOING, error)),
         Err(ScanError::Stream(error, at)) => {

@@ -26,18 +26,26 @@ pub(crate) fn given(
     let Some(path) = &settings.config.start_schema else { return Ok(Vec::new()) };
     let selection = settings.selection.clone().folded(server.lower_case());
     let databases: Vec<_> = databases.iter().map(|(name, collation)| (name.clone(), collation.clone())).collect();
-    read(path, &selection, server.profile().dialect(), server.lower_case(), &databases)
+    let (tables, _) = read(path, &selection, server.profile().dialect(), server.lower_case(), &databases)?;
+    if tables.is_empty() {
+        let help = "write CREATE TABLE statements into it, behind USE or with the names of the databases";
+        return Err(ConfigError::new("start_schema", format!("{} defines no selected table", path.display()), help).into());
+    }
+    Ok(tables)
 }
 
+/// The schemas of the selected tables, and the databases with their default collations.
+pub(crate) type Known = (Vec<Arc<TableSchema>>, HashMap<String, Option<Collation>>);
+
 /// Reads the definitions of the selected tables from a file with SQL statements, such as the output of `mysqldump --no-data`. Fails if a
-/// statement about a selected table cannot be read, or if the file defines none.
-fn read(
+/// statement about a selected table cannot be read. `databases` are known before the first statement.
+pub(crate) fn read(
     path: &Path,
     selection: &Selection,
     dialect: Dialect,
     lower_case: bool,
     databases: &[(String, Option<Collation>)],
-) -> Result<Vec<Arc<TableSchema>>> {
+) -> Result<Known> {
     let shown = path.display();
     let wrong = |why: String, help: &str| ConfigError::new("start_schema", why, help.to_owned());
     let bytes = runtime::read_file(path, MOST).map_err(|error| {
@@ -85,12 +93,9 @@ fn read(
         }
     }
     let mut tables: Vec<Arc<TableSchema>> = history.tables().filter(|schema| selection.selects(&schema.id)).cloned().collect();
-    if tables.is_empty() {
-        let help = "write CREATE TABLE statements into it, behind USE or with the names of the databases";
-        return Err(wrong(format!("{shown} defines no selected table"), help).into());
-    }
     tables.sort_by(|one, other| one.id.cmp(&other.id));
-    Ok(tables)
+    let databases = history.databases().iter().map(|(name, collation)| (name.clone(), collation.clone())).collect();
+    Ok((tables, databases))
 }
 
 #[cfg(test)]
@@ -102,8 +107,9 @@ mod tests {
         let path = folder.path().join("dump.sql");
         std::fs::write(&path, text).unwrap();
         let selection = Selection::new(&["shop.*".to_owned()], &["shop.no".to_owned()]).unwrap();
-        let read =
-            read(&path, &selection, Dialect::of_version("8.0.33"), false, &[("shop".to_owned(), Some(Collation::new("utf8mb4_bin")))])?;
+        let shop = [("shop".to_owned(), Some(Collation::new("utf8mb4_bin")))];
+        let (read, databases) = read(&path, &selection, Dialect::of_version("8.0.33"), false, &shop)?;
+        assert!(databases.contains_key("shop"));
         let columns = |schema: &TableSchema| schema.columns.iter().map(|column| column.name.as_str()).collect::<Vec<_>>().join(",");
         Ok(read.iter().map(|schema| format!("{} {}", schema.id, columns(schema))).collect())
     }
@@ -125,6 +131,6 @@ mod tests {
         assert!(error.contains("line 4") && error.contains("not UTF-8"), "{error}");
         let error = tables("USE shop;\n\nCREATE TABLE a (b gizmo);").unwrap_err().to_string();
         assert!(error.contains("line 3") && error.contains("gizmo"), "{error}");
-        assert!(tables("USE other; CREATE TABLE a (b INT);").unwrap_err().to_string().contains("no selected table"));
+        assert!(tables("USE other; CREATE TABLE a (b INT);").unwrap().is_empty());
     }
 }

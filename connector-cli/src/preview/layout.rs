@@ -4,6 +4,7 @@ use runtime::{Body, Column, Escaped, Event, PreviewOutcome, PreviewRecord, Previ
 use serde_json::Value as Json;
 
 use super::json_lines;
+use crate::cell::hex;
 use crate::report::{self, Look, Span};
 
 /// Below this width, the record stands under the columns.
@@ -74,11 +75,6 @@ fn cell(column: &Column, value: Value<'_>) -> (Look, String) {
 /// Whether a text, as it is, could be taken for no text, for another one, or for bytes.
 fn is_mistakable(text: &str) -> bool {
     text == NULL || text.trim() != text || text.is_empty() || ["\"", "0x", "not valid"].iter().any(|start| text.starts_with(start))
-}
-
-/// The bytes as hexadecimal digits.
-pub(super) fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// The bytes as hexadecimal digits behind `0x`, up to a limit.

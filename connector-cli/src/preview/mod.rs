@@ -2,16 +2,16 @@
 
 mod json_lines;
 mod layout;
-mod object;
 
 use std::process::ExitCode;
 
-use runtime::{Body, Column, Error, Finding, PreviewOutcome, PreviewRecord, Previewed, Registry, Result, TableId, Value};
+use runtime::{Body, Error, Finding, PreviewOutcome, PreviewRecord, Previewed, Registry, Result, TableId};
 
 use crate::args::PreviewArguments;
+use crate::cell::cell_json;
 use crate::config::Task;
+use crate::object::{Object, json_or_text, list, text};
 use crate::report;
-use object::{Object, json_or_text, list, text};
 
 /// The width of lines that do not go to a terminal.
 const PLAIN_WIDTH: usize = 120;
@@ -86,16 +86,6 @@ fn as_json(row: &Previewed) -> String {
     .end()
 }
 
-/// The JSON text of a cell.
-fn cell_json(column: &Column, value: Value<'_>) -> String {
-    match (value, column.to_json(value)) {
-        (Value::Json(bytes), Ok(_)) => json_or_text(&String::from_utf8_lossy(bytes)),
-        (_, Ok(json)) => json.to_string(),
-        (Value::Text(bytes) | Value::Json(bytes), Err(_)) => Object::new().with("hex", text(&layout::hex(bytes))).end(),
-        (_, Err(_)) => "null".to_owned(),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::sync::Arc;
@@ -126,20 +116,5 @@ mod tests {
         assert_eq!(json(PreviewOutcome::Dropped("filter".into())), format!("{head}\"dropped_by\":\"filter\"}}"));
         let failed = json(PreviewOutcome::Failed(Error::data("no").with_code("E_X")));
         assert_eq!(failed, format!(r#"{head}"error":{{"code":"E_X","what":"no [E_X]"}}}}"#));
-    }
-
-    #[test]
-    fn cells_of_any_kind_are_json() {
-        let column = |kind| Column::new("c", kind, "c");
-        let text = || column(ColumnKind::Varchar { length: 9 });
-        for (column, value, expected) in [
-            (column(ColumnKind::Json), Value::Json(b"{\"b\": 1, \"a\": 2}"), r#"{"b": 1, "a": 2}"#),
-            (column(ColumnKind::Json), Value::Json(b"{"), r#"{"hex":"7b"}"#),
-            (text(), Value::Text(b"\xff"), r#"{"hex":"ff"}"#),
-            (text(), Value::Text(b"null"), r#""null""#),
-            (text(), Value::Null, "null"),
-        ] {
-            assert_eq!(cell_json(&column, value), expected);
-        }
     }
 }

@@ -38,6 +38,8 @@ pub struct Batch {
     /// The time of the source up to which it was read, in milliseconds since the epoch: that of the last event read, also of one that is not
     /// in a batch, or the present if the source has nothing more. `None` means the time of the batch's last event. The lag is counted from it.
     pub source_ms: Option<i64>,
+    /// Whether `resume` is committed before anything later is delivered, like that of a schema change. A commit takes some milliseconds.
+    pub commits_at_once: bool,
     /// How far tables of the full phase are, for people.
     pub tables: Vec<TableProgress>,
     rejected: Vec<(Event, Error)>,

@@ -124,6 +124,7 @@ impl Commits {
                 self.barrier = true;
             }
         }
+        self.barrier |= batch.commits_at_once;
         self.changes.schemas.append(&mut batch.schemas);
         self.due_bytes += batch.facts.stored().map(|(name, text)| name.len() + text.map_or(0, str::len)).sum::<usize>();
         self.changes.facts.append(&mut batch.facts);

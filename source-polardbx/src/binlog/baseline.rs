@@ -15,12 +15,11 @@ use super::row::RowsKind;
 use super::scan::ScanError;
 use super::shown::ShownTables;
 use super::track::Tracker;
-use super::transport::Transport;
+use super::transport::Upstream;
 use crate::schema::{
     Change, Effect, ExplicitTimestamps, Interest, Statement, StatementContext, loses_names, read_statement, without_leading_comma,
 };
 use crate::selection::Selection;
-use crate::session::Endpoint;
 use crate::wire::WireError;
 
 /// A statement after which a selected table may have another schema than before.
@@ -90,7 +89,7 @@ const LAG: Duration = Duration::from_secs(60);
 /// that were read at `to` do not hold before.
 /// PolarDB-X writes its binlog behind the commits, so there the statements before the timestamp with the number `until` are read, too.
 pub(crate) async fn first_schema_change(
-    endpoint: &Endpoint,
+    upstream: &Upstream,
     profile: &ServerProfile,
     from: &BinlogCoordinates,
     to: &BinlogCoordinates,
@@ -110,7 +109,7 @@ pub(crate) async fn first_schema_change(
     let deadline = Instant::now() + LAG;
     // A connection that ends early is replaced by another one, as long as each of them comes further.
     let (mut next, mut begun) = (from.at, from.at.dump_start());
-    let mut transport = Transport::open_to_end(endpoint, base, begun).await.map_err(ScanError::Wire)?;
+    let mut transport = upstream.open_to_end(base, begun).await.map_err(ScanError::Wire)?;
     let mut tracker = Tracker::new(base, begun);
     while tracker.at().is_before(to.at, wraps) || !is_there {
         if !tracker.at().is_before(to.at, wraps) && Instant::now() > deadline {
@@ -121,7 +120,7 @@ pub(crate) async fn first_schema_change(
             Some(Ok(bytes)) => bytes,
             Some(Err(_)) if next != from.at && next != begun => {
                 begun = next;
-                transport = Transport::open_to_end(endpoint, base, next.dump_start()).await.map_err(ScanError::Wire)?;
+                transport = upstream.open_to_end(base, next.dump_start()).await.map_err(ScanError::Wire)?;
                 tracker = Tracker::new(base, next.dump_start());
                 continue;
             }
@@ -255,6 +254,11 @@ impl<'a> Baseline<'a> {
     pub(crate) fn has_unchanged(&self, table: &TableId) -> bool {
         let table = self.fold(table);
         self.given.contains(&table) && self.tables.contains(&table)
+    }
+
+    /// Whether a table is selected.
+    pub(crate) fn selects(&self, table: &TableId) -> bool {
+        self.selection.selects(&self.fold(table))
     }
 
     /// Looks at rows, too: they may show the schemas of tables before a statement changes them.

@@ -61,7 +61,7 @@ pub(crate) async fn diagnose(
         WireError::Refused(code, message) => (code, message),
         WireError::Ended => return StreamError::Disconnected { message: error.to_string() }.into(),
         WireError::Lost(message) => return StreamError::Disconnected { message }.into(),
-        WireError::Tls(_) | WireError::Plugin(_) | WireError::TooLong(_) | WireError::Unencrypted(_) => {
+        WireError::Tls(_) | WireError::Plugin(_) | WireError::TooLong(_) | WireError::Unencrypted(_) | WireError::Files(_) => {
             return SourceError::wire("connect to the source", error);
         }
     };

@@ -7,11 +7,13 @@
 mod baseline;
 pub mod decode;
 mod diagnosis;
+pub mod disk;
 pub mod error;
 mod event;
 mod files;
 pub mod gtid;
 mod ignored;
+pub mod inspect;
 mod margin;
 pub mod position;
 mod probe;
@@ -31,14 +33,16 @@ mod track;
 mod transport;
 mod walk;
 
-pub(crate) use baseline::{Baseline, ChangedSchema, first_schema_change};
+pub(crate) use baseline::{Baseline, ChangedSchema, Look, first_schema_change};
 pub use decode::{Decoder, DecoderOptions, PreparedTransactions, RowsWithoutEvents};
 pub(crate) use diagnosis::{Refusals, is_lost};
+pub(crate) use disk::{FileEvents, FileSet};
 pub use error::StreamError;
+#[cfg(test)]
+pub(crate) use event::Header;
+pub(crate) use event::RawEvent;
 pub use event::Tso;
 pub(crate) use event::{CommitMark, Gtid, kind};
-#[cfg(test)]
-pub(crate) use event::{Header, RawEvent};
 pub(crate) use files::BinlogFiles;
 pub(crate) use ignored::IgnoredTables;
 pub(crate) use position::{BinlogCoordinates, INSERTION_ROWS, transaction_start};
@@ -49,4 +53,5 @@ pub(crate) use reader::{StreamMark, StreamOptions, StreamReader, Undecodable};
 pub(crate) use refetched::RefetchedTables;
 pub(crate) use scan::{LastEnd, ScanError};
 pub(crate) use shown::{ShownTable, ShownTables};
+pub(crate) use transport::Upstream;
 pub(crate) use walk::{Beginning, FileGtids, FileHead, Passed, last_early, read_head, walk};

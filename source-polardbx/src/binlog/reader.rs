@@ -7,9 +7,11 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use runtime::{Batch, Collation, Context, Error, Kind, Position, Result, SplitReader, TableId, TableSchema, async_trait};
 
 use super::decode::{
-    Decoder, DecoderOptions, OpenGroup, PreparedTransactions, RowsWithoutEvents, boundary, continue_behind, insert, resume, wants_schemas,
+    Decoder, DecoderOptions, OpenGroup, PreparedTransactions, RowsWithoutEvents, boundary, continue_behind, insert, open_at_end, resume,
+    wants_schemas,
 };
 use super::diagnosis::{Refusals, compare, diagnose};
+use super::disk::FileError;
 use super::error::StreamError;
 use super::event::{Reader, Tso, kind};
 use super::ignored::IgnoredTables;
@@ -19,7 +21,7 @@ use super::probe::{Probed, probe};
 use super::profile::ServerProfile;
 use super::scan::{LastEnd, ScanError};
 use super::timers::{Timers, stuck_message};
-use super::transport::{SILENCE, Transport};
+use super::transport::{SILENCE, Transport, Upstream};
 use crate::config::{OnUnparsedDdl, PolarDbXOptions};
 use crate::error::SourceError;
 use crate::refetch::refetch_behind;
@@ -29,13 +31,16 @@ use crate::session::Endpoint;
 use crate::splits::StreamName;
 use crate::wire::WireError;
 
+/// What a reader of files does.
+const READING: &str = "read the binlog files";
+
 /// The inputs of a [`StreamReader`].
 pub(crate) struct StreamOptions {
     /// Name of the stream.
     pub(crate) stream: StreamName,
-    /// How to connect.
-    pub(crate) endpoint: Endpoint,
-    /// The id with which the connector registers as a replica; it must be unique among the server's replicas.
+    /// From where it is read.
+    pub(crate) upstream: Upstream,
+    /// The id with which the connector registers as a replica; it must be unique among the server's replicas. Files need none.
     pub(crate) server_id: u32,
     /// Where the stream begins.
     pub(crate) position: StreamPosition,
@@ -95,7 +100,7 @@ impl Undecodable {
 
 /// Reads the binlog of a server, starting at a given position. `next` is cancel-safe, because all its state is in this struct.
 pub(crate) struct StreamReader {
-    endpoint: Endpoint,
+    upstream: Upstream,
     stream: StreamName,
     position: StreamPosition,
     transport: Transport,
@@ -112,7 +117,7 @@ pub(crate) struct StreamReader {
     time: SourceTime,
     /// Where reading stops between two transactions; `None` if it does not.
     stop: Option<StreamMark>,
-    _margin: MarginWatch,
+    _margin: Option<MarginWatch>,
 }
 
 /// A place that a stream reaches.
@@ -174,13 +179,16 @@ enum Failure {
 impl StreamReader {
     /// Connects to the server and requests the stream.
     pub(crate) async fn open(options: StreamOptions) -> Result<Self, SourceError> {
-        let StreamOptions { stream, endpoint, server_id, position, selection, profile, undecodable, last_end, prepared, context, .. } =
+        let StreamOptions { stream, upstream, server_id, position, selection, profile, undecodable, last_end, prepared, context, .. } =
             options;
         let (refusals, ignored) = (options.refusals, options.ignored);
         let from = Decoder::dump_from(&position);
-        let transport = match Transport::open(&endpoint, server_id, &position.base, from, options.heartbeat).await {
-            Ok(transport) => transport,
-            Err(error) => return Err(diagnose(error, &endpoint, &stream, &position, from, &refusals).await),
+        let transport = match &upstream {
+            Upstream::Files(files) => Transport::of_files(files, from).map_err(|error| SourceError::wire(READING, error))?,
+            Upstream::Server(endpoint) => match Transport::open(endpoint, server_id, &position.base, from, options.heartbeat).await {
+                Ok(transport) => transport,
+                Err(error) => return Err(diagnose(error, endpoint, &stream, &position, from, &refusals).await),
+            },
         };
         let time = SourceTime { idle_is_current: profile.idle_is_current(), ms: None, is_idle: false };
         let mut history = History::new(options.schemas, options.database_collations, profile.lower_case_names());
@@ -202,10 +210,10 @@ impl StreamReader {
         decoder.refetches = options.on_unparsed_ddl == OnUnparsedDdl::Refetch;
         let timers = Timers::start(options.heartbeat);
         let failure = None;
-        let margin = MarginWatch::start(endpoint.clone(), stream.clone(), position.clone(), context.clone());
+        let watch = |endpoint: &Endpoint| MarginWatch::start(endpoint.clone(), stream.clone(), position.clone(), context.clone());
         Ok(Self {
-            _margin: margin,
-            endpoint,
+            _margin: upstream.server().map(watch),
+            upstream,
             stream,
             position,
             transport,
@@ -304,7 +312,7 @@ impl StreamReader {
 
     /// Finds the end of a large transaction that may be rolled back, so that its events need not be held back any longer.
     async fn find_end(&mut self, group: &OpenGroup) {
-        let found = self.last_end.find(&self.endpoint, &self.profile, &self.position.base, group).await;
+        let found = self.last_end.find(&self.upstream, &self.profile, &self.position.base, group).await;
         self.failure = match found {
             Ok(end) => self.decoder.end_is_known(end).err().map(|error| Failure::Stream(error, group.at)),
             Err(ScanError::Wire(error)) => Some(Failure::Transport(error)),
@@ -315,7 +323,12 @@ impl StreamReader {
     /// Reads the schemas of tables behind a statement that cannot be read, which begins at `at`.
     async fn read_schemas(&mut self, at: FileOffset, tables: &[TableId]) {
         let from = BinlogCoordinates { base: self.position.base.clone(), at: self.decoder.at() };
-        let schemas = match refetch_behind(&self.endpoint, &self.selection, &self.profile, &self.stream, &from, tables).await {
+        let Some(endpoint) = self.upstream.server() else {
+            let why = Err("there is no server that could be asked".to_owned());
+            self.failure = continue_behind(&mut self.decoder, why).err().map(|error| Failure::Stream(error, at));
+            return;
+        };
+        let schemas = match refetch_behind(endpoint, &self.selection, &self.profile, &self.stream, &from, tables).await {
             Ok(schemas) => Ok(schemas),
             Err(error) => {
                 let error = Error::from(error);
@@ -352,7 +365,8 @@ impl StreamReader {
     /// Checks a stream without new events against the server's list of binlog files.
     async fn compare(&mut self) {
         let at = self.decoder.at();
-        match compare(&self.endpoint, &self.stream, &self.position, at).await {
+        let Some(endpoint) = self.upstream.server() else { return };
+        match compare(endpoint, &self.stream, &self.position, at).await {
             Err(error) => self.failure = Some(Failure::Stream(error, at)),
             Ok(server_has_more) => {
                 // An event that is still arriving is no standstill.
@@ -379,16 +393,38 @@ impl StreamReader {
         }
     }
 
+    /// Whether the last event of the last file was read.
+    fn has_read_files(&self) -> bool {
+        self.upstream.server().is_none() && matches!(self.failure, Some(Failure::Transport(WireError::Ended)))
+    }
+
+    /// Ends the stream behind the last file. Fails if a transaction is not complete.
+    fn finish(&mut self) -> Result<Option<Batch>> {
+        if let Some(batch) = self.decoder.position_update() {
+            return Ok(Some(batch));
+        }
+        let at = self.decoder.at();
+        match open_at_end(&self.decoder) {
+            Ok(None) => Ok(None),
+            Ok(Some(start)) => {
+                let (end, start) = (self.position.location(at), self.position.location(start));
+                Err(FileError::cut(format!("{end} is the end of the last file, inside the transaction that begins at {start}")).into())
+            }
+            Err(error) => Err(self.decoder.located(error, at)),
+        }
+    }
+
     /// Turns the failure into an error. After a failure of the connection, the server is asked for the exact cause.
     async fn report(&mut self) -> Error {
         let (error, at) = match self.failure.replace(Failure::Reported) {
             Some(Failure::Stream(error, at)) => (error, at),
             Some(Failure::Transport(error)) => {
                 let at = self.decoder.at();
+                let Some(endpoint) = self.upstream.server() else { return SourceError::wire(READING, error).into() };
                 if self.decoder.has_format() {
                     self.refusals.clear();
                 }
-                match diagnose(error, &self.endpoint, &self.stream, &self.position, at, &self.refusals).await {
+                match diagnose(error, endpoint, &self.stream, &self.position, at, &self.refusals).await {
                     SourceError::Stream(error) => (error, at),
                     other => return other.into(),
                 }
@@ -397,7 +433,9 @@ impl StreamReader {
                 return StreamError::Disconnected { message: "the stream has failed before".to_owned() }.into();
             }
         };
-        if error.may_pass() && self.reads_well_again(at).await {
+        // Files are the same when they are read again.
+        let Some(endpoint) = self.upstream.server() else { return self.decoder.located(error, at) };
+        if error.may_pass() && self.reads_well_again(endpoint, at).await {
             return StreamError::Disconnected { message: format!("{error}; it was intact when it was read again") }.into();
         }
         if matches!(error, StreamError::Content { .. }) && !self.undecodable.is_repeated(at, &error) {
@@ -408,8 +446,8 @@ impl StreamReader {
 
     /// Whether the event at `at` is intact when it is read over a new connection. If so, the network damaged it, and the binlog file is
     /// fine.
-    async fn reads_well_again(&self, at: FileOffset) -> bool {
-        match probe(&self.endpoint, &self.position.base, at).await {
+    async fn reads_well_again(&self, endpoint: &Endpoint, at: FileOffset) -> bool {
+        match probe(endpoint, &self.position.base, at).await {
             Ok(Probed::Event { .. } | Probed::End) => true,
             // The server reports an error or sends the damaged bytes again, so its binlog file itself is damaged.
             Err(WireError::Refused(..)) | Ok(Probed::NotAnEvent) => false,
@@ -420,7 +458,8 @@ impl StreamReader {
                 | WireError::TooLong(_)
                 | WireError::Tls(_)
                 | WireError::Plugin(_)
-                | WireError::Unencrypted(_),
+                | WireError::Unencrypted(_)
+                | WireError::Files(_),
             ) => true,
         }
     }
@@ -464,6 +503,7 @@ impl SplitReader for StreamReader {
                 }
                 Ok(Some(batch))
             }
+            None if self.has_read_files() => self.finish(),
             None => Err(self.report().await),
         }
     }

@@ -8,8 +8,7 @@ use super::event::{kind, read_format};
 use super::position::FileOffset;
 use super::profile::ServerProfile;
 use super::track::Tracker;
-use super::transport::Transport;
-use crate::session::Endpoint;
+use super::transport::Upstream;
 use crate::wire::WireError;
 
 /// Why the end of a group was not found.
@@ -29,7 +28,7 @@ impl LastEnd {
     /// Returns the end of a group, and looks for it if it is not known.
     pub(crate) async fn find(
         &self,
-        endpoint: &Endpoint,
+        upstream: &Upstream,
         profile: &ServerProfile,
         base: &str,
         group: &OpenGroup,
@@ -38,16 +37,16 @@ impl LastEnd {
         if let Some((_, end)) = known.filter(|(start, _)| *start == group.start) {
             return Ok(end);
         }
-        let end = scan(endpoint, profile, base, group).await?;
+        let end = scan(upstream, profile, base, group).await?;
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some((group.start, end.clone()));
         Ok(end)
     }
 }
 
-async fn scan(endpoint: &Endpoint, profile: &ServerProfile, base: &str, group: &OpenGroup) -> Result<GroupEnd, ScanError> {
+async fn scan(upstream: &Upstream, profile: &ServerProfile, base: &str, group: &OpenGroup) -> Result<GroupEnd, ScanError> {
     let at = group.at;
     let from = at.dump_start();
-    let mut transport = Transport::open_to_end(endpoint, base, from).await.map_err(ScanError::Wire)?;
+    let mut transport = upstream.open_to_end(base, from).await.map_err(ScanError::Wire)?;
     let mut tracker = Tracker::new(base, from);
     let mut search = EndSearch::new(group.savepoints.clone());
     loop {

@@ -1,10 +1,11 @@
-//! The connection over which the server sends the binlog, as raw bytes of events.
+//! Where the binlog comes from, as raw bytes of events: the connection over which a server sends it, or files on disk.
 
 use std::time::Duration;
 
 use sha2::{Digest, Sha256};
 use tokio::time::Instant;
 
+use super::disk::{FileEvents, FileSet};
 use super::position::{FileOffset, file_name};
 use crate::session::Endpoint;
 use crate::wire::{Wire, WireError, in_time};
@@ -16,12 +17,44 @@ pub(crate) const SILENCE: Duration = Duration::from_secs(15);
 /// Tells MariaDB that its GTID events are understood, so that it sends every event unchanged.
 const MARIADB_CAPABILITY: u8 = 4;
 
-/// The connection over which the server sends the binlog.
-pub(crate) struct Transport {
-    wire: Wire,
-    /// The `server_id` that the first event must have: the server makes this event for the dump, while other events have the id of the
-    /// server that first wrote them. `None` once the first event was read.
-    first: Option<u32>,
+/// From where a stream is read.
+#[derive(Clone)]
+pub(crate) enum Upstream {
+    /// A server sends it.
+    Server(Endpoint),
+    /// It is in files on disk.
+    Files(FileSet),
+}
+
+impl Upstream {
+    /// The server; `None` if there is none.
+    pub(crate) fn server(&self) -> Option<&Endpoint> {
+        match self {
+            Self::Server(endpoint) => Some(endpoint),
+            Self::Files(_) => None,
+        }
+    }
+
+    /// Reads the binlog from `from` to its end; see [`Transport::open_to_end`].
+    pub(crate) async fn open_to_end(&self, base: &str, from: FileOffset) -> Result<Transport, WireError> {
+        match self {
+            Self::Server(endpoint) => Transport::open_to_end(endpoint, base, from).await,
+            Self::Files(files) => Transport::of_files(files, from),
+        }
+    }
+}
+
+/// The binlog from one position on: sent by a server, or read from files.
+pub(crate) enum Transport {
+    /// The connection over which the server sends it.
+    Server {
+        wire: Wire,
+        /// The `server_id` that the first event must have: the server makes this event for the dump, while other events have the id of the
+        /// server that first wrote them. `None` once the first event was read.
+        first: Option<u32>,
+    },
+    /// Files on disk, which end the stream with their last event.
+    Files(Box<FileEvents>),
 }
 
 impl Transport {
@@ -52,7 +85,7 @@ impl Transport {
         let offset = u32::try_from(from.offset)
             .map_err(|_| WireError::Lost(format!("a dump cannot begin at {}, behind the first 4 GiB of its file", from.offset)))?;
         in_time(wire.dump(server_id, &file_name(base, from.file), offset)).await?;
-        Ok(Self { wire, first: Some(server.server_id) })
+        Ok(Self::Server { wire, first: Some(server.server_id) })
     }
 
     /// Asks for the binlog from `from` to its end, without registering as a replica. So it ends no other dump.
@@ -69,34 +102,60 @@ impl Transport {
         in_time(wire.execute(&session)).await?;
         let offset = u32::try_from(from.offset).map_err(|_| WireError::Lost(format!("a dump cannot begin at {}", from.offset)))?;
         in_time(wire.dump_to_end(&file_name(base, from.file), offset)).await?;
-        Ok(Self { wire, first: Some(server.server_id) })
+        Ok(Self::Server { wire, first: Some(server.server_id) })
+    }
+
+    /// Reads files from `from` to the end of the last one.
+    pub(crate) fn of_files(files: &FileSet, from: FileOffset) -> Result<Self, WireError> {
+        Ok(Self::Files(Box::new(FileEvents::open(files.clone(), from)?)))
     }
 
     /// Returns the bytes of the next event. This method is cancel-safe.
     pub(crate) async fn next(&mut self) -> Result<&[u8], WireError> {
-        let Self { wire, first } = self;
-        let event = wire.event().await?;
-        verify(first, event)
+        match self {
+            Self::Server { wire, first } => verify(first, wire.event().await?),
+            Self::Files(files) => next_of(files),
+        }
     }
 
     /// Returns the bytes of the next event; `None` if the server sends no byte for as long as `SILENCE`. This method is cancel-safe.
     pub(crate) async fn next_unless_silent(&mut self) -> Option<Result<&[u8], WireError>> {
-        let Self { wire, first } = self;
-        let event = wire.event_unless_silent(SILENCE).await?;
-        Some(event.and_then(|event| verify(first, event)))
+        match self {
+            Self::Server { wire, first } => {
+                let event = wire.event_unless_silent(SILENCE).await?;
+                Some(event.and_then(|event| verify(first, event)))
+            }
+            Self::Files(files) => {
+                // Whoever reads many events in a row can be stopped here.
+                tokio::task::consume_budget().await;
+                Some(next_of(files))
+            }
+        }
     }
 
     /// When the last bytes came, and whether they are the beginning of an event that is not complete.
     pub(crate) fn last_byte(&self) -> (Instant, bool) {
-        self.wire.last_byte()
+        match self {
+            Self::Server { wire, .. } => wire.last_byte(),
+            Self::Files(_) => (Instant::now(), false),
+        }
     }
 
     /// Returns the bytes of the next event if they have already arrived; `None` otherwise.
     pub(crate) async fn next_if_ready(&mut self) -> Option<Result<&[u8], WireError>> {
-        let Self { wire, first } = self;
-        let event = wire.event_if_ready().await?;
-        Some(event.and_then(|event| verify(first, event)))
+        match self {
+            Self::Server { wire, first } => {
+                let event = wire.event_if_ready().await?;
+                Some(event.and_then(|event| verify(first, event)))
+            }
+            Self::Files(files) => Some(next_of(files)),
+        }
     }
+}
+
+/// The next event of files. Behind the last one the stream has ended.
+fn next_of(files: &mut FileEvents) -> Result<&[u8], WireError> {
+    files.next()?.ok_or(WireError::Ended)
 }
 
 /// Checks the server of the first event, if it is a ROTATE that the server has made for the dump.

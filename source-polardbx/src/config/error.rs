@@ -4,7 +4,9 @@
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{why}")]
 pub struct ConfigError {
-    /// The key, relative to `source.polardbx`.
+    /// The section of the source, such as `polardbx`.
+    pub(crate) section: &'static str,
+    /// The key, relative to the section.
     pub(crate) key: &'static str,
     /// What is wrong with the value.
     pub(crate) why: String,
@@ -14,6 +16,11 @@ pub struct ConfigError {
 
 impl ConfigError {
     pub(crate) fn new(key: &'static str, why: impl Into<String>, help: impl Into<String>) -> Self {
-        Self { key, why: why.into(), help: help.into() }
+        Self { section: "polardbx", key, why: why.into(), help: help.into() }
+    }
+
+    /// The same error for the key of another section that means the same.
+    pub(crate) fn in_section(self, section: &'static str) -> Self {
+        Self { section, ..self }
     }
 }

@@ -109,7 +109,7 @@ fn default_port() -> u16 {
     3306
 }
 
-fn default_exclude_shadow_tables() -> bool {
+pub(crate) fn default_exclude_shadow_tables() -> bool {
     true
 }
 

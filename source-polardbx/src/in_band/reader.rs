@@ -414,15 +414,18 @@ impl InBandReader {
         }
         self.progress.push(self.phases.progress(&phase.table, phase.rows()));
         batch.tables.append(&mut self.progress);
-        self.tell_if_over();
+        batch.commits_at_once = self.tell_if_over();
         Ok(())
     }
 
-    fn tell_if_over(&self) {
-        if self.is_over() {
+    /// Says so if all rows are read. Then a commit follows, so that a later failure does not have the last tables read again.
+    fn tell_if_over(&self) -> bool {
+        let is_over = self.is_over();
+        if is_over {
             self.readers.sessions.discard_idle();
             tracing::info!("all rows are read: from now on the task reads the binlog alone");
         }
+        is_over
     }
 
     /// Reads a range again whose table did not have the known schema. The stream has passed what the server showed then: if it has not told of a
@@ -493,6 +496,7 @@ impl InBandReader {
                 (None, _) => {}
             }
         }
+        // The change is committed at once in any case.
         self.tell_if_over();
         Ok(())
     }

@@ -49,7 +49,7 @@ impl ServerKind {
     }
 
     /// Whether this kind of server is supported. `version` is the server's version text.
-    pub(super) fn support(self, version: &str) -> Finding {
+    pub(crate) fn support(self, version: &str) -> Finding {
         const SUPPORTED: &str = "use a source of PolarDB-X 2.0 (Enterprise Edition), of MySQL 5.7 to 9, or of MariaDB 10.5 to 11";
         let name = format!("{self} {version}");
         let untested = || Finding::warning("server", format!("{name} is newer than what this program was tested with"), SUPPORTED);

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use secrecy::{ExposeSecret as _, SecretString};
 
+use crate::binlog::disk::FileError;
 use crate::tls::TlsFailure;
 
 /// How long the server may be silent before the first row of a table and between two rows. It may have to wait for locks or sort.
@@ -38,6 +39,9 @@ pub enum WireError {
     /// The account's authentication plugin wants the password itself, and the connection is not encrypted.
     #[error("the server asks for the password itself ({0}), and the connection is not encrypted")]
     Unencrypted(&'static str),
+    /// The binlog is in files on disk, and one of them cannot be read.
+    #[error(transparent)]
+    Files(#[from] FileError),
 }
 
 impl WireError {

@@ -4,7 +4,7 @@
 //! the code behind them. A binlog may be decoded or refused with an error that has a code. Nothing may panic, and no error may hold a value of
 //! a row.
 
-mod logs;
+pub(super) mod logs;
 
 use fastrand::Rng;
 use formats::canal_json::CanalJson;
@@ -87,7 +87,7 @@ fn decoder(random: &mut Rng, log: &Log) -> Result<Decoder> {
 }
 
 /// Changes one event, or the order of events.
-fn change(random: &mut Rng, events: &mut Vec<LogEvent>, others: &[LogEvent]) {
+pub(super) fn change(random: &mut Rng, events: &mut Vec<LogEvent>, others: &[LogEvent]) {
     let Some(at) = random.choice(0..events.len()) else { return };
     let other = &others[random.usize(..others.len())];
     match random.u8(..16) {

@@ -6,6 +6,7 @@
 //! error leaves no partial message, an error shows no value of a cell, and the libraries can read every message.
 
 mod binlog_events;
+mod binlog_files;
 mod cells;
 mod conditions;
 mod configuration;
@@ -52,6 +53,8 @@ pub enum Target {
     ResultSets,
     /// The decoder of the source, with binlogs that were changed at random.
     BinlogEvents,
+    /// The code of the source that reads and shows binlog files, with files that were changed at random.
+    BinlogFiles,
     /// The code that reads configuration files, with files that were changed at random.
     Configuration,
     /// The code of the sink that reads the answers of brokers.
@@ -68,13 +71,14 @@ pub enum Target {
 
 impl Target {
     /// All targets.
-    pub const ALL: [Target; 12] = [
+    pub const ALL: [Target; 13] = [
         Target::Encoders,
         Target::Readers,
         Target::Statements,
         Target::Logins,
         Target::ResultSets,
         Target::BinlogEvents,
+        Target::BinlogFiles,
         Target::KafkaAnswers,
         Target::RecordBatches,
         Target::RegistryAnswers,
@@ -92,6 +96,7 @@ impl Target {
             Target::Logins => "logins",
             Target::ResultSets => "result_sets",
             Target::BinlogEvents => "binlog_events",
+            Target::BinlogFiles => "binlog_files",
             Target::Configuration => "configuration",
             Target::KafkaAnswers => "kafka_answers",
             Target::RecordBatches => "record_batches",
@@ -110,7 +115,7 @@ impl Target {
             Target::Logins => 2 * MIB,
             // The header of a packet may say 16 MiB, and an answer may take as much.
             Target::ResultSets => 48 * MIB,
-            Target::BinlogEvents => 16 * MIB,
+            Target::BinlogEvents | Target::BinlogFiles => 16 * MIB,
             // A condition has at most 16 KiB. The tables of all collations are read once.
             Target::Conditions => 16 * MIB,
             Target::Configuration => 4 * MIB,
@@ -132,6 +137,7 @@ impl Target {
             Target::Logins => logins::round(&mut random),
             Target::ResultSets => result_sets::round(&mut random),
             Target::BinlogEvents => binlog_events::round(&mut random),
+            Target::BinlogFiles => binlog_files::round(&mut random),
             Target::Configuration => configuration::round(&mut random),
             Target::KafkaAnswers => kafka_answers::round(&mut random),
             Target::RecordBatches => record_batches::round(&mut random),

@@ -3,6 +3,7 @@
 
 mod accounts;
 mod altered_tables;
+mod binlog_files;
 mod both_phases;
 mod case;
 mod cases;

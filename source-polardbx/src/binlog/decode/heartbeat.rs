@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use runtime::{Body, Event, Origin, Position, Seq};
 
+use super::Decoder;
 use crate::binlog::event::Header;
 use crate::binlog::position::StreamPosition;
 
@@ -55,5 +56,14 @@ impl Heartbeats {
             origin: Arc::new(origin),
             body: Body::Heartbeat,
         })
+    }
+}
+
+/// Handles a heartbeat of the server. The server sends it when it has no more events at the moment.
+pub(super) fn server_idle(decoder: &mut Decoder, header: &Header, read_ms: i64) {
+    // The header holds only the low 32 bits of the server's position, so only these bits are compared.
+    let here = header.log_pos == 0 || header.log_pos == decoder.tracker.at().offset as u32;
+    if decoder.profile.idle_is_current() && here {
+        decoder.heartbeats.note_time(read_ms);
     }
 }

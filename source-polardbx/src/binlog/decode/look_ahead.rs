@@ -76,6 +76,11 @@ impl LookAhead {
         self.tracker.is_some()
     }
 
+    /// The error for an outcome that is looked for, if the binlog ends here; `None` if none is looked for.
+    pub(super) fn missing(&self) -> Option<StreamError> {
+        self.wait.as_ref().map(Wait::missing)
+    }
+
     /// The position of reading, while an outcome is looked for.
     pub(super) fn at(&self) -> Option<FileOffset> {
         self.wait.as_ref().and(self.tracker.as_ref()).map(Tracker::at)

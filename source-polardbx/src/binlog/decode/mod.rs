@@ -14,9 +14,10 @@
 //!   changes of the same rows, before which `look_ahead` looks for the outcome.
 //! - `savepoints` and `group_end` tell which changes of a transaction are rolled back.
 //! - `polardbx` reads the comment lines before the statements of PolarDB-X, and `insertion` tells where chunks can be inserted.
-//! - `heartbeat` makes heartbeat events, and `output` groups events into batches.
+//! - `heartbeat` makes heartbeat events, and `output` groups events into batches. `ending` tells whether a binlog may end where it does.
 
 mod context;
+mod ending;
 mod expansion;
 mod fingerprint;
 mod first_group;
@@ -55,6 +56,7 @@ use crate::config::PolarDbXOptions;
 use crate::schema::History;
 use crate::selection::Selection;
 use context::EventContext;
+pub(super) use ending::open_at_end;
 use expansion::{Expansion, SpooledRows};
 use first_group::FirstGroup;
 #[cfg(test)]
@@ -248,7 +250,7 @@ impl Decoder {
                 self.resume.decide(self.transaction.gtid_of_group())
             }
             kind::HEARTBEAT | kind::HEARTBEAT_V2 => {
-                self.server_idle(&event.header, read_ms);
+                heartbeat::server_idle(self, &event.header, read_ms);
                 Ok(())
             }
             kind::FORMAT_DESCRIPTION => {
@@ -417,15 +419,6 @@ impl Decoder {
             self.resume.enter_file(self.tracker.at());
         }
         Ok(())
-    }
-
-    /// Handles a heartbeat of the server. The server sends it when it has no more events at the moment.
-    fn server_idle(&mut self, header: &Header, read_ms: i64) {
-        // The header holds only the low 32 bits of the server's position, so only these bits are compared.
-        let here = header.log_pos == 0 || header.log_pos == self.tracker.at().offset as u32;
-        if self.profile.idle_is_current() && here {
-            self.heartbeats.note_time(read_ms);
-        }
     }
 
     /// Opens a compressed transaction. [`Decoder::expand`] extracts its events.

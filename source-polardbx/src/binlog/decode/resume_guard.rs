@@ -197,6 +197,18 @@ impl ResumeGuard {
         self.position.to_position()
     }
 
+    /// Checks at the end of a binlog that the last delivered transaction was read.
+    pub(super) fn check_end(&self) -> Result<(), StreamError> {
+        match target(&self.position) {
+            (target, true) if self.phase != Phase::Live => {
+                let what =
+                    format!("the last delivered transaction began at {}, and the binlog ends before", self.position.location(target));
+                Err(StreamError::HistoryDiverged { what })
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// Compares the last delivered transaction with `group`, which the server now has at the same position.
     fn verify(&mut self, group: ClosedGroup, end: FileOffset) -> Result<(), StreamError> {
         let at = self.position.at;

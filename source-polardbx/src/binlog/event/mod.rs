@@ -64,7 +64,10 @@ pub(crate) mod kind {
 }
 
 /// Flag of an event that is not in the binlog file, because the server made it only for this connection.
-const ARTIFICIAL: u16 = 0x20;
+pub(crate) const ARTIFICIAL: u16 = 0x20;
+
+/// Flag of the events of a relay log, into which a replica writes what it gets from its source.
+pub(crate) const RELAY_LOG: u16 = 0x40;
 
 /// Flag of an event that a reader may skip if it does not know the event's type.
 pub(crate) const IGNORABLE: u16 = 0x80;

@@ -155,13 +155,13 @@ fn is_prefix(bytes: u8) -> bool {
 }
 
 /// The format of a compressed column. The length of a value is limited by `most`, by the largest packet and by the length prefix.
-fn compressed(prefix: u8, text: bool, most: u32) -> CellFormat {
+pub(super) fn compressed(prefix: u8, text: bool, most: u32) -> CellFormat {
     const PACKET: u32 = 1 << 30;
     let countable = 1u64 << (8 * u32::from(prefix).min(4));
     CellFormat::Compressed { prefix, text, most: most.min(PACKET).min(u32::try_from(countable - 1).unwrap_or(u32::MAX)) }
 }
 
-fn prefix_of(length: u32) -> u8 {
+pub(super) fn prefix_of(length: u32) -> u8 {
     if length > 255 { 2 } else { 1 }
 }
 

@@ -2,13 +2,15 @@
 //! yields the layout by which the rows are decoded.
 //!
 //! `description` reads what a TABLE_MAP says of its columns. `compare` compares it with the known schema, and `cell` chooses how each column is
-//! decoded. `rebuild` makes a schema of it, and `text` writes both for people. `hashes` knows the columns that MariaDB adds.
+//! decoded. `rebuild` makes a schema of it, and `text` writes both for people. `hashes` knows the columns that MariaDB adds. `nameless`
+//! makes a layout of it for tables of which nothing else is known.
 
 mod cell;
 mod compare;
 mod description;
 mod event;
 mod hashes;
+mod nameless;
 mod rebuild;
 #[cfg(test)]
 mod tests;
@@ -26,6 +28,7 @@ use compare::{compare, with_collation};
 use description::{Description, ShownColumn};
 pub(crate) use event::{TableMap, read_table_id, read_table_map};
 use hashes::long_keys;
+pub(crate) use nameless::nameless_layout;
 use rebuild::rebuild;
 use text::{known_text, shown_text};
 

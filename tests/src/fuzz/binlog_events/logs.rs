@@ -6,13 +6,13 @@ use runtime::{Collation, TableSchema};
 use source_polardbx::schema::read_create_table;
 
 /// A part of the values of the rows in the made binlogs.
-pub(super) const PLANTED: &str = "planted";
+pub(in crate::fuzz) const PLANTED: &str = "planted";
 
 /// An event: its header as it was, and its body without the checksum.
 #[derive(Clone)]
-pub(super) struct LogEvent {
+pub(in crate::fuzz) struct LogEvent {
     header: [u8; 19],
-    pub(super) body: Vec<u8>,
+    pub(in crate::fuzz) body: Vec<u8>,
 }
 
 impl LogEvent {
@@ -24,15 +24,15 @@ impl LogEvent {
         Self { header, body: body.into() }
     }
 
-    pub(super) fn kind(&self) -> u8 {
+    pub(in crate::fuzz) fn kind(&self) -> u8 {
         self.header[4]
     }
 
-    pub(super) fn set_kind(&mut self, kind: u8) {
+    pub(in crate::fuzz) fn set_kind(&mut self, kind: u8) {
         self.header[4] = kind;
     }
 
-    pub(super) fn set_flags(&mut self, flags: u16) {
+    pub(in crate::fuzz) fn set_flags(&mut self, flags: u16) {
         self.header[17..].copy_from_slice(&flags.to_le_bytes());
     }
 
@@ -45,15 +45,15 @@ impl LogEvent {
 }
 
 /// A binlog, and the tables that exist before it.
-pub(super) struct Log {
-    pub(super) version: &'static str,
-    pub(super) file: &'static str,
-    pub(super) schemas: Vec<Arc<TableSchema>>,
-    pub(super) events: Vec<LogEvent>,
+pub(in crate::fuzz) struct Log {
+    pub(in crate::fuzz) version: &'static str,
+    pub(in crate::fuzz) file: &'static str,
+    pub(in crate::fuzz) schemas: Vec<Arc<TableSchema>>,
+    pub(in crate::fuzz) events: Vec<LogEvent>,
 }
 
 /// The events with their lengths, their positions and their checksums.
-pub(super) fn framed(events: &[LogEvent]) -> Vec<Vec<u8>> {
+pub(in crate::fuzz) fn framed(events: &[LogEvent]) -> Vec<Vec<u8>> {
     const FORMAT_DESCRIPTION: u8 = 15;
     let mut offset = 4u32;
     let mut framed = Vec::new();
@@ -75,7 +75,7 @@ pub(super) fn framed(events: &[LogEvent]) -> Vec<Vec<u8>> {
     framed
 }
 
-pub(super) fn logs() -> &'static [Log] {
+pub(in crate::fuzz) fn logs() -> &'static [Log] {
     static LOGS: OnceLock<Vec<Log>> = OnceLock::new();
     LOGS.get_or_init(|| vec![mysql("8.0.32"), mysql("5.7.22-log"), mariadb(), polardbx()])
 }

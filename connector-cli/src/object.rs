@@ -3,15 +3,15 @@
 use serde::de::IgnoredAny;
 
 /// The text of an object that is being written, without its last brace.
-pub(super) struct Object(String);
+pub(crate) struct Object(String);
 
 impl Object {
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self("{".to_owned())
     }
 
     /// Adds a member. `json` is the JSON text of its value, without line breaks.
-    pub(super) fn with(mut self, name: &str, json: impl AsRef<str>) -> Self {
+    pub(crate) fn with(mut self, name: &str, json: impl AsRef<str>) -> Self {
         if self.0.len() > 1 {
             self.0.push(',');
         }
@@ -22,24 +22,24 @@ impl Object {
     }
 
     /// The JSON text.
-    pub(super) fn end(mut self) -> String {
+    pub(crate) fn end(mut self) -> String {
         self.0.push('}');
         self.0
     }
 }
 
 /// The JSON text of a list of JSON texts.
-pub(super) fn list(items: impl Iterator<Item = String>) -> String {
+pub(crate) fn list(items: impl Iterator<Item = String>) -> String {
     format!("[{}]", items.collect::<Vec<_>>().join(","))
 }
 
 /// The JSON text of a text.
-pub(super) fn text(text: &str) -> String {
+pub(crate) fn text(text: &str) -> String {
     serde_json::Value::from(text).to_string()
 }
 
 /// A text that is JSON as it is, but in one line; any other as the JSON text of a text.
-pub(super) fn json_or_text(value: &str) -> String {
+pub(crate) fn json_or_text(value: &str) -> String {
     match serde_json::from_str::<IgnoredAny>(value) {
         // A line break in JSON is never part of a text.
         Ok(_) => value.trim().replace(['\n', '\r'], " "),
