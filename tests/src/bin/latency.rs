@@ -105,6 +105,9 @@ fn list<T>(text: &str, parse: impl Fn(&str) -> Option<T>) -> Option<Vec<T>> {
     text.split(',').map(parse).collect()
 }
 
+/// A value of `linger_ms`, and a rate.
+type Setting = (Option<u64>, u64);
+
 /// What one rate has shown in one round.
 struct Measured {
     /// Transactions a second that were reached.
@@ -122,7 +125,7 @@ async fn bench() -> Result<()> {
     let bench = Bench { mysql: Arc::new(mysql?), kafka: kafka?, clock: Instant::now() };
     bench.mysql.execute(&["CREATE DATABASE bench", &load::create_ten_columns(TABLE)]).await?;
     bench.mysql.execute(&["SET GLOBAL sync_binlog = 0", "SET GLOBAL innodb_flush_log_at_trx_commit = 0"]).await?;
-    let mut runs: Vec<((Option<u64>, u64), Vec<Measured>)> = Vec::new();
+    let mut runs: Vec<(Setting, Vec<Measured>)> = Vec::new();
     let mut next_id = 0;
     eprintln!("warming up");
     let (mut task, mut consumer) = bench.start(&options.program, "warm-up", None).await?;
