@@ -54,7 +54,7 @@ pub(crate) enum Transport {
         first: Option<u32>,
     },
     /// Files on disk, which end the stream with their last event.
-    Files(Box<FileEvents>),
+    Files(FileEvents),
 }
 
 impl Transport {
@@ -107,7 +107,7 @@ impl Transport {
 
     /// Reads files from `from` to the end of the last one.
     pub(crate) fn of_files(files: &FileSet, from: FileOffset) -> Result<Self, WireError> {
-        Ok(Self::Files(Box::new(FileEvents::open(files.clone(), from)?)))
+        Ok(Self::Files(FileEvents::open(files.clone(), from)?))
     }
 
     /// Returns the bytes of the next event. This method is cancel-safe.

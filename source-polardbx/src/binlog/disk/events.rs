@@ -325,7 +325,8 @@ mod tests {
             change(&mut bytes);
             read(&[bytes, whole.clone()], FileOffset::new(1, 4)).1.unwrap_or_default()
         };
-        let cases: [(&dyn Fn(&mut Vec<u8>), &str); 10] = [
+        type Change<'a> = &'a dyn Fn(&mut Vec<u8>);
+        let cases: [(Change<'_>, &str); 10] = [
             (&|bytes| bytes.truncate(0), "binlog.000001 is not a binlog file"),
             (&|bytes| bytes[0] = 0x1f, "binlog.000001 is not a binlog file"),
             (&|bytes| bytes[0] = 0xfd, "binlog.000001 is encrypted"),
@@ -346,7 +347,7 @@ mod tests {
         let crc = crc32fast::hash(&relay[4..119]).to_le_bytes();
         relay[119..123].copy_from_slice(&crc);
         assert!(read(&[relay], FileOffset::new(1, 4)).1.unwrap_or_default().contains("is the relay log of a replica"));
-        assert!(read(&[whole.clone()], FileOffset::new(1, 9_999)).1.unwrap_or_default().contains("reading begins at 9999"));
+        assert!(read(std::slice::from_ref(&whole), FileOffset::new(1, 9_999)).1.unwrap_or_default().contains("reading begins at 9999"));
         assert!(read(&[whole], FileOffset::new(7, 4)).1.unwrap_or_default().contains("there is no file binlog.000007"));
     }
 }
