@@ -9,8 +9,8 @@ use runtime::{
     Body, Checkpoint, Collation, Commit, Committed, Context, Facts, Position, Progress, Receipt, SchemaChanges, Settings, Source,
 };
 use serde_json::{Value as Json, json};
-use source_polardbx::binlog::{Decoder, DecoderOptions, PreparedTransactions, ServerProfile, StreamPosition};
-use source_polardbx::config::{OnRowsWithoutEvents, PolarDbXOptions};
+use source_polardbx::binlog::{Decoder, DecoderOptions, PreparedTransactions, RowsWithoutEvents, ServerProfile, StreamPosition};
+use source_polardbx::config::PolarDbXOptions;
 use source_polardbx::schema::{History, read_create_table};
 use source_polardbx::{BinlogFilesSource, Selection};
 use tests::checker::{Format, Header, Table, avro};
@@ -417,7 +417,7 @@ fn decoded(folder: &Path) -> Result<Vec<String>> {
         profile: ServerProfile::new("5.7.25-TDDL-5.4.19-20241126"),
         prepared: PreparedTransactions::default(),
         polardbx: PolarDbXOptions::default(),
-        on_rows_without_events: OnRowsWithoutEvents::default(),
+        rows_without_events: RowsWithoutEvents::default(),
         batch_max_bytes: 1 << 20,
     });
     let mut names: Vec<PathBuf> = std::fs::read_dir(folder)?.map(|entry| Ok(entry?.path())).collect::<Result<_>>()?;
