@@ -40,7 +40,7 @@ pub(crate) enum Command {
     #[command(after_help = "Example:\n  connector-cli schema refetch shop.toml shop.orders")]
     Schema(SchemaArguments),
     /// Have the rows of a table read again when a stopped task starts next; everything else is delivered meanwhile
-    #[command(after_help = "Example:\n  connector-cli resnapshot shop.toml shop.orders --where 'id > 1000'")]
+    #[command(after_help = "Example:\n  connector-cli resnapshot shop.toml shop.orders --where 'id>1000'")]
     Resnapshot(ResnapshotArguments),
     /// Print the configuration for a task of Alibaba Cloud DTS: its object list (JSON), alone or in the request that configures the task
     #[command(after_help = "Example:\n  connector-cli import-dts task.json")]

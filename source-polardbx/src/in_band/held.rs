@@ -140,7 +140,8 @@ impl HeldReader {
 /// Makes events of records again.
 #[derive(Default)]
 pub(super) struct Replay {
-    stamp: Option<(Position, i64, Option<Arc<str>>, Arc<Origin>)>,
+    /// What the next events have in common, as an event.
+    stamp: Option<Event>,
 }
 
 impl Replay {
@@ -151,8 +152,9 @@ impl Replay {
         let (kind, rest) = record.split_first().ok_or_else(damaged)?;
         if *kind == STAMP {
             let stamp: Stamp = serde_json::from_slice(rest)?;
-            self.stamp =
-                Some((Position::from(stamp.position.as_str()), stamp.timestamp_ms, stamp.txid.clone(), Arc::new(stamp.into_origin())));
+            let (position, timestamp_ms, txid) = (Position::from(stamp.position.as_str()), stamp.timestamp_ms, stamp.txid.clone());
+            let origin = Arc::new(stamp.into_origin());
+            self.stamp = Some(Event { seq: Seq(0), position, timestamp_ms, txid, origin, body: Body::Begin });
             return Ok(None);
         }
         let (has_before, rows) = rest.split_first().ok_or_else(damaged)?;
@@ -165,9 +167,9 @@ impl Replay {
             (None, Some(_), None) => Op::Insert,
             _ => return Err(damaged()),
         };
-        let (position, timestamp_ms, txid, origin) = self.stamp.clone().ok_or_else(damaged)?;
+        let stamp = self.stamp.clone().ok_or_else(damaged)?;
         let body = Body::Row(RowChange::new(schema.clone(), op, before, after));
-        Ok(Some(Event { seq: seq(), position, timestamp_ms, txid, origin, body }))
+        Ok(Some(Event { seq: seq(), body, ..stamp }))
     }
 }
 

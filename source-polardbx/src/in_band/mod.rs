@@ -17,11 +17,13 @@ mod barriers;
 mod held;
 mod key;
 mod keyless;
+mod options;
 mod phases;
 mod read;
 mod reader;
 mod spooled;
 mod touched;
 
-pub(crate) use reader::{InBandOptions, InBandReader};
+pub(crate) use options::InBandOptions;
+pub(crate) use reader::InBandReader;
 pub(crate) use spooled::remove_chunk_files;

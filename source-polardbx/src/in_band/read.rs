@@ -103,7 +103,7 @@ pub(super) struct Moment {
 /// The rows of a table at a moment.
 pub(super) enum MomentRows {
     /// The connection shows them as they are at the moment.
-    Unread(Lent, Job),
+    Unread(Box<(Lent, Job)>),
     /// They were read between the marks.
     Read(Box<Chunk>),
 }
@@ -111,7 +111,7 @@ pub(super) enum MomentRows {
 impl Moment {
     pub(super) fn reading(&self) -> &Reading {
         match &self.rows {
-            MomentRows::Unread(_, job) => &job.reading,
+            MomentRows::Unread(unread) => &unread.1.reading,
             MomentRows::Read(chunk) => &chunk.reading,
         }
     }
@@ -217,7 +217,7 @@ impl Readers {
         let reading = job.reading.clone();
         let sought = self.attempt(lent, &reading, async |session| self.bracket(session, &job, is_used).await).await?;
         Ok(match sought {
-            (lent, Ok((bracket, None))) => Sought::Moment(Box::new(Moment { bracket, rows: MomentRows::Unread(lent, job) })),
+            (lent, Ok((bracket, None))) => Sought::Moment(Box::new(Moment { bracket, rows: MomentRows::Unread(Box::new((lent, job))) })),
             (lent, Ok((bracket, Some(chunk)))) => {
                 self.sessions.give_back(lent);
                 Sought::Moment(Box::new(Moment { bracket, rows: MomentRows::Read(chunk) }))

@@ -14,6 +14,7 @@ use tokio::task::JoinSet;
 
 use super::barriers::Barriers;
 use super::keyless::Keyless;
+use super::options::InBandOptions;
 use super::phases::{CHUNK_BYTES, Phases, Reading};
 use super::read::{Chunk, Job, Moment, MomentRows, Read, Readers, Sought};
 use super::spooled::{ChunkFiles, Inserted};
@@ -26,8 +27,7 @@ use crate::session::Endpoint;
 use crate::snapshot::cells::as_read;
 use crate::snapshot::difference::difference;
 use crate::snapshot::range::KeyRange;
-use crate::snapshot::sessions::{Lent, ReaderSessions};
-use crate::splits::StreamName;
+use crate::snapshot::sessions::Lent;
 use crate::table_phase::TablePhase;
 
 /// No chunk is begun while the keys that the stream has changed take more memory than this, in bytes.
@@ -37,30 +37,6 @@ const WAITING_BYTES: u64 = CHUNK_BYTES;
 const WAITING: usize = 256;
 /// Into how many ranges for each connection a large table is cut.
 const PARTS: usize = 4;
-
-/// The inputs of an [`InBandReader`].
-pub(crate) struct InBandOptions {
-    /// The stream, which begins at `position`.
-    pub(crate) stream: StreamReader,
-    pub(crate) name: StreamName,
-    pub(crate) position: StreamPosition,
-    /// The tables whose rows are not all delivered, with the schemas that they have at `position`, and how many rows they have by the
-    /// server's estimate.
-    pub(crate) tables: Vec<(Arc<TableSchema>, TablePhase, u64)>,
-    /// The folder of the task's files.
-    pub(crate) state_dir: PathBuf,
-    pub(crate) sessions: Arc<ReaderSessions>,
-    pub(crate) endpoint: Endpoint,
-    pub(crate) server: Server,
-    /// What the events of rows carry.
-    pub(crate) origin: Origin,
-    pub(crate) on_ddl: OnDdlInFull,
-    pub(crate) barrier_delay: Duration,
-    pub(crate) parallelism: usize,
-    pub(crate) chunk_rows: u64,
-    pub(crate) batch_max_bytes: usize,
-    pub(crate) context: Context,
-}
 
 /// Reads a stream and, until all rows of its tables are delivered, chunks of these tables. `next` is cancel-safe: all its state is in this
 /// struct.
@@ -246,14 +222,18 @@ impl InBandReader {
             }
             let is_exact = self.keyless.is_exact(&reading.schema.id);
             match moment.rows {
-                MomentRows::Unread(lent, job) if is_exact => {
+                MomentRows::Unread(unread) if is_exact => {
+                    let (lent, job) = *unread;
                     let readers = self.readers.clone();
                     self.tasks.spawn(async move {
                         let reading = job.reading.clone();
                         Ok(readers.read_then(lent, job).await?.map_or(Done::Missed(reading), Done::Read))
                     });
                 }
-                MomentRows::Unread(lent, job) => self.seek(job, Some(lent)),
+                MomentRows::Unread(unread) => {
+                    let (lent, job) = *unread;
+                    self.seek(job, Some(lent));
+                }
                 MomentRows::Read(chunk) if is_exact => self.take(Done::Read(Read::Chunk(chunk))),
                 MomentRows::Read(chunk) => self.take(Done::Missed(chunk.reading)),
             }

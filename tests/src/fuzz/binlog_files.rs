@@ -42,7 +42,7 @@ pub(super) fn round(random: &mut Rng) -> Result<()> {
     }
 }
 
-fn show(path: &PathBuf, random: &mut Rng) -> runtime::Result<()> {
+fn show(path: &std::path::Path, random: &mut Rng) -> runtime::Result<()> {
     let mut options = InspectOptions::default();
     if random.bool() {
         options.tables = vec!["shop.*".to_owned()];

@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use runtime::{Body, Event, Origin, Position, Seq};
 
-use super::Decoder;
 use crate::binlog::event::Header;
-use crate::binlog::position::StreamPosition;
+use crate::binlog::position::{FileOffset, StreamPosition};
+use crate::binlog::profile::ServerProfile;
 
 /// The state from which heartbeat events are made.
 #[derive(Debug, Default)]
@@ -35,6 +35,15 @@ impl Heartbeats {
         self.source_ms = self.source_ms.max(ms);
     }
 
+    /// Handles a heartbeat of the server, which it sends when it has no more events at the moment. `at` is where the stream is.
+    pub(super) fn server_idle(&mut self, profile: &ServerProfile, at: FileOffset, header: &Header, read_ms: i64) {
+        // The header holds only the low 32 bits of the server's position, so only these bits are compared.
+        let here = header.log_pos == 0 || header.log_pos == at.offset as u32;
+        if profile.idle_is_current() && here {
+            self.note_time(read_ms);
+        }
+    }
+
     /// Makes the next heartbeat event, with the resume point as its position. Returns `None` while no time of the source is known.
     pub(super) fn event(&mut self, position: &StreamPosition, server_version: &Arc<str>, read_ms: i64) -> Option<Event> {
         if self.source_ms == 0 {
@@ -56,14 +65,5 @@ impl Heartbeats {
             origin: Arc::new(origin),
             body: Body::Heartbeat,
         })
-    }
-}
-
-/// Handles a heartbeat of the server. The server sends it when it has no more events at the moment.
-pub(super) fn server_idle(decoder: &mut Decoder, header: &Header, read_ms: i64) {
-    // The header holds only the low 32 bits of the server's position, so only these bits are compared.
-    let here = header.log_pos == 0 || header.log_pos == decoder.tracker.at().offset as u32;
-    if decoder.profile.idle_is_current() && here {
-        decoder.heartbeats.note_time(read_ms);
     }
 }

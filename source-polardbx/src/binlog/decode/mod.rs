@@ -250,7 +250,7 @@ impl Decoder {
                 self.resume.decide(self.transaction.gtid_of_group())
             }
             kind::HEARTBEAT | kind::HEARTBEAT_V2 => {
-                heartbeat::server_idle(self, &event.header, read_ms);
+                self.heartbeats.server_idle(&self.profile, self.tracker.at(), &event.header, read_ms);
                 Ok(())
             }
             kind::FORMAT_DESCRIPTION => {
