@@ -60,6 +60,10 @@ impl<'a> RowImages<'a> {
                 "the binlog shows one more column, and does not say that it is the hidden key of a table without primary key".to_owned();
             return Err(StreamError::SchemaMismatch { table: layout.schema.id.clone(), what });
         }
+        if layout.image_width() == 0 {
+            // Such an image would take no byte, so there would be no end of them.
+            return Err(StreamError::corrupt("a row event without any column in its rows"));
+        }
         if columns != layout.width() {
             return Err(StreamError::corrupt(format!("a row event of {columns} columns after a TABLE_MAP of {}", layout.width())));
         }
