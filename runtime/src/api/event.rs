@@ -23,11 +23,13 @@ pub struct Event {
 }
 
 impl Event {
-    /// Where the event is, for error messages. Rows of a snapshot share the text of their position, so the number of the row in its split is
-    /// added, counted in the order of reading.
+    /// Where the event is, for error messages. Rows of a snapshot split share the text of their position, so the number of the row in its split
+    /// is added, counted in the order of reading. Rows that are merged into a stream have no such number: their `seq` is one of the stream.
     pub fn location(&self) -> Position {
         match &self.body {
-            Body::Row(RowChange { op: Op::Read, .. }) => format!("{} row {}", self.position, self.seq.0).into(),
+            Body::Row(RowChange { op: Op::Read, .. }) if self.seq.0 <= u64::MAX.into() => {
+                format!("{} row {}", self.position, self.seq.0).into()
+            }
             _ => self.position.clone(),
         }
     }

@@ -39,6 +39,9 @@ pub struct Settings {
     pub options: String,
     /// Additional sections of the file.
     pub more: String,
+    /// Whether a task with both phases and one stream has the program's default of `handover`, which merges the rows of the full phase into the
+    /// stream. Otherwise it is sequential, unless `source` has the key. Each way is tested by a part of the tests.
+    pub merged: bool,
 }
 
 impl Settings {
@@ -59,6 +62,7 @@ impl Settings {
             format,
             options: String::new(),
             more: String::new(),
+            merged: false,
         }
     }
 
@@ -74,13 +78,16 @@ impl Settings {
         self.source_port = address.port();
     }
 
-    /// Whether the rows of the full phase are merged into the stream, which is the default with both phases and one stream. Tests of groups of
-    /// streams have several.
+    /// Whether the rows of the full phase are merged into the stream. Tests of groups of streams have several, which are sequential.
     pub fn is_in_band(&self) -> bool {
+        let has_streams = ["stream_group", "stream_split"].iter().any(|key| self.source.contains(key));
+        let is_wanted = self.source.contains("handover = \"in_band\"") || self.merged && !self.source.contains("handover");
+        self.has_both_phases() && is_wanted && !has_streams
+    }
+
+    fn has_both_phases(&self) -> bool {
         let phases = self.source.lines().find(|line| line.trim_start().starts_with("phases"));
-        let has_both = phases.is_none_or(|line| line.contains("\"full\"") && line.contains("\"incremental\""));
-        let is_sequential = ["handover = \"sequential\"", "stream_group", "stream_split"].iter().any(|key| self.source.contains(key));
-        has_both && !is_sequential
+        phases.is_none_or(|line| line.contains("\"full\"") && line.contains("\"incremental\""))
     }
 
     /// The configuration file as text, with the checkpoint at the path `state`.
@@ -94,9 +101,11 @@ impl Settings {
     /// The configuration file as text, with `sink` in place of the usual section of the sink.
     pub fn toml_with_sink(&self, state: &Path, sink: &str) -> String {
         let Self { name, source_port, user, password, tables, login, source, more, .. } = self;
+        let is_free = !self.has_both_phases() || source.contains("handover");
+        let handover = if self.merged || is_free { "" } else { "handover = \"sequential\"" };
         format!(
             "name = {name:?}\n\n[source.polardbx]\nhost = \"127.0.0.1\"\nport = {source_port}\nuser = {user:?}\npassword = {password:?}\n\
-             tables = {tables:?}\n{login}\n{source}\n\n{sink}\n\n[store.local]\npath = {:?}\n\n{more}\n",
+             tables = {tables:?}\n{login}\n{handover}\n{source}\n\n{sink}\n\n[store.local]\npath = {:?}\n\n{more}\n",
             state.display().to_string(),
         )
     }

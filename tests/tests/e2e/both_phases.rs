@@ -31,6 +31,7 @@ async fn under_writers(name: &str, format: Format, partitions: i32) -> Result<()
     let mut case = Case::new(servers.clone(), name, format, partitions, tables).await?;
     // Chunks are small, so that the full phase consists of many chunks.
     case.settings.source = "chunk_rows = 50\nparallelism = 2".into();
+    case.settings.merged = true;
     if partitions > 1 {
         case.settings.sink = "partition = \"primary_key\"".into();
     }

@@ -23,6 +23,7 @@ async fn twenty_kills_lose_nothing_and_repeat_nothing_of_the_stream() -> Result<
     tables.push(Table::new(name, "bulk"));
     let mut case = Case::new(servers.clone(), name, Format::CanalJson, 1, tables).await?;
     case.settings.source = format!("chunk_rows = 2000\nparallelism = {PARALLELISM}");
+    case.settings.merged = true;
     case.task.configure(&case.settings)?;
     let mut rng = fastrand::Rng::with_seed(20);
     let writers = Writers::start(&servers.source, name, 3, Duration::from_millis(3), 2).await?;

@@ -33,6 +33,7 @@ async fn case(name: &str, partitions: i32) -> Result<Case> {
     let mut case = Case::new(servers, name, Format::CanalJson, partitions, Vec::new()).await?;
     case.servers.kafka.alter_topic(name, MAX_BYTES).await?;
     case.settings.sink = "partition = \"primary_key\"\ncompression = \"none\"".into();
+    case.settings.merged = true;
     Ok(case)
 }
 

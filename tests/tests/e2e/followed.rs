@@ -137,6 +137,7 @@ impl Migration {
             .await?;
         let mut case = Case::new(servers, name, format, 3, vec![Table::new(name, "orders")]).await?;
         case.settings.sink = "partition = \"primary_key\"".into();
+        case.settings.merged = true;
         case.task.configure(&case.settings)?;
         case.task.start()?;
         case.catch_up(LIMIT).await?;

@@ -322,6 +322,7 @@ async fn tables_that_arrive_or_are_read_again_are_read_beside_the_stream() -> Re
     let mut case = Case::new(servers.clone(), NAME, Format::CanalJson, 1, vec![Table::new(NAME, "busy")]).await?;
     case.settings.tables = ["busy", "arrived", "outside", "fence"].map(|table| format!("{NAME}.{table}")).into();
     case.settings.source = "chunk_rows = 20\nparallelism = 2".into();
+    case.settings.merged = true;
     // A table that does not exist yet can only be selected by a pattern.
     case.settings.tables[1] = format!("{NAME}.arr*");
     case.settings.tables[2] = format!("{NAME}.out*");

@@ -123,6 +123,7 @@ impl<'a> Trial<'a> {
             case.settings.tables.push(format!("{name}.fence"));
         }
         case.settings.source = script.source.join("\n");
+        case.settings.merged = true;
         case.task.configure(&case.settings)?;
         let mut trial = Self { script, case, connections: BTreeMap::new(), current: "first".into() };
         trial.take(&script.before).await?;

@@ -41,6 +41,7 @@ impl Trial {
         case.settings.read_from(source.address());
         case.settings.enter(&servers.kafka, Access::Proxied)?;
         case.settings.sink = "partition = \"primary_key\"".into();
+        case.settings.merged = true;
         case.task.configure(&case.settings)?;
         Ok(Self { case, source, writers: None, seed: 1 })
     }
