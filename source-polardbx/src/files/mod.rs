@@ -1,6 +1,6 @@
 //! The source `binlog_files`: binlog files on disk, without a server.
 //!
-//! [`config`] defines the keys. [`start`] finds out what the files are and which schemas hold where reading begins. The events go through the same
+//! [`config`] defines the keys. `start` finds out what the files are and which schemas hold where reading begins. The events go through the same
 //! reader and the same decoder as those that a server sends, so the records are the same, too.
 
 pub mod config;
