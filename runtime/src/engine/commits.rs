@@ -158,7 +158,7 @@ impl Commits {
         self.due.is_some() && (self.barrier || self.due_bytes >= COMMIT_BYTES || is_time())
     }
 
-    /// Whether the next commit must be written before anything more is delivered, because it is that of a schema change.
+    /// Whether the next commit must be written before anything more is delivered: that of a schema change, or one for which the source asks.
     pub(crate) fn is_barrier(&self) -> bool {
         self.barrier
     }

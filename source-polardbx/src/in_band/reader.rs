@@ -7,8 +7,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use runtime::{
-    Batch, Body, Context, Error, Facts, Origin, Position, Result, SchemaChange, SchemaChangeKind, SplitReader, TableId, TableProgress,
-    TableSchema, async_trait,
+    Batch, Body, Context, Error, Event, Facts, Origin, Position, Result, SchemaChange, SchemaChangeKind, SplitReader, TableId,
+    TableProgress, TableSchema, async_trait,
 };
 use tokio::task::JoinSet;
 
@@ -425,6 +425,10 @@ impl InBandReader {
     /// Notes what a batch of the stream has changed.
     fn note(&mut self, batch: &mut Batch) -> Result<()> {
         self.source_ms = batch.source_ms.or(batch.events.last().map(|event| event.timestamp_ms)).or(self.source_ms);
+        // A schema change travels alone. It may bring a table whose rows are to be read, also when all others are read.
+        if let [Event { body: Body::Schema(change), .. }] = batch.events.as_slice() {
+            return self.schema_changed(change, &mut batch.facts);
+        }
         if self.phases.is_empty() {
             return Ok(());
         }
@@ -432,10 +436,7 @@ impl InBandReader {
             schema.iter().for_each(|schema| self.phases.alter(schema));
         }
         for event in &batch.events {
-            match &event.body {
-                Body::Schema(change) => self.schema_changed(change, &mut batch.facts)?,
-                _ => self.touched.note(event, self.generation)?,
-            }
+            self.touched.note(event, self.generation)?;
         }
         let mut failed = None;
         batch.events.retain(|event| match self.keyless.take(event) {
@@ -450,6 +451,7 @@ impl InBandReader {
 
     /// Begins tables again whose rows a statement has changed, or may have moved to another name.
     fn schema_changed(&mut self, change: &SchemaChange, facts: &mut Facts) -> Result<()> {
+        let was_over = self.is_over();
         let is_unread = change.tables.iter().any(|(table, _)| self.phases.contains(table));
         // Rows that nobody has read may be in any table of the statement now: two tables may have exchanged their names.
         let is_renamed = change.kind == SchemaChangeKind::RenameTable && is_unread;
@@ -476,8 +478,10 @@ impl InBandReader {
                 (None, _) => {}
             }
         }
-        // The change is committed at once in any case.
-        self.tell_if_over();
+        if !was_over {
+            // The change is committed at once in any case.
+            self.tell_if_over();
+        }
         Ok(())
     }
 

@@ -361,6 +361,13 @@ async fn tables_that_arrive_or_are_read_again_are_read_beside_the_stream() -> Re
     let fence = case.fence().await?;
     case.reach(fence, LIMIT).await?;
     wait_for(&mut case, "all rows of the table are read table=\"band_later.arrived\"").await?;
+    // All tables are read. Without a restart, another one comes.
+    servers.source.execute(&[&format!("RENAME TABLE {NAME}.old TO {NAME}.outside")]).await?;
+    wait_for(&mut case, "all rows of the table are read table=\"band_later.outside\"").await?;
+    servers.source.execute(&[&format!("ALTER TABLE {NAME}.outside COMMENT 'later'")]).await?;
+    let fence = case.fence().await?;
+    case.reach(fence, LIMIT).await?;
+    assert_eq!(case.task.output().matches(MERGED).count(), 2, "{}", case.task.output());
     case.task.stop().await?;
     // Two rows are changed where the task does not see it.
     let mut connection = servers.source.connect().await?;
