@@ -252,7 +252,9 @@ async fn keyless(flavor: Flavor, kills: usize) -> Result<()> {
                     })
                     .await?;
                 written += 1;
-                tokio::time::sleep(Duration::from_millis(rng.u64(5..60))).await;
+                // There the rows are read between two timestamps, more than a second apart, so the table has to be quiet for a while.
+                let is_slow = flavor == Flavor::PolarDbX && written % 40 == 0;
+                tokio::time::sleep(Duration::from_millis(if is_slow { 4_000 } else { rng.u64(5..60) })).await;
             }
             Ok::<_, Failure>(written)
         })
@@ -302,7 +304,7 @@ async fn keyless(flavor: Flavor, kills: usize) -> Result<()> {
         rows.retain(|_, count| *count != 0);
         println!("{name}.{table}: {read} rows read, {changed} changed");
         assert!(rows == now, "{table}: the rows of the topic are not those of the source");
-        assert!(read >= 3_000 && (changed > 0 || table != "heap"), "{table}: {read} read, {changed} changed");
+        assert!(read >= 3_000 && (changed > 0 || table != "heap" || flavor == Flavor::PolarDbX), "{table}: {read} read, {changed} changed");
     }
     println!("{name}: {in_full} of {kills} kills in the full phase, {written} statements");
     Ok(())
