@@ -226,3 +226,23 @@ fn padded(reader: &mut Reader<'_>, prefix: u8, length: u32, writer: &mut RowWrit
     writer.push(Value::Bytes(full.get(..length).unwrap_or(&[])));
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use runtime::{TableId, TableSchema};
+
+    use super::*;
+    use crate::binlog::event::kind;
+
+    #[test]
+    fn images_without_columns_would_have_no_end_and_are_refused() {
+        let schema = Arc::new(TableSchema::new(TableId::new("d", "t"), Vec::new()));
+        let layout = RowLayout { schema, cells: Vec::new(), hidden: 0, is_hidden_key: false, absent: vec![0] };
+        // The table's id, the flags, no extra bytes, one column, which is in no image, and a byte of rows.
+        let body = [1, 0, 0, 0, 0, 0, 1, 0, 2, 0, 1, 0, 7];
+        let error = RowImages::open(&body, kind::WRITE_ROWS, &layout).err();
+        assert!(matches!(error, Some(StreamError::Corrupt { .. })), "{error:?}");
+    }
+}
